@@ -1,0 +1,229 @@
+//! Reading the log from end to end, as recovery, the offline tools and the rebuilding of queues do.
+//!
+//! Two rules decide what a bad record means. **Below the floor** (the position known to be durable) it is *damage*: it is
+//! reported, and the scan goes on at the next place that is known to start a record. **At or above the floor** it is the
+//! torn end of the log.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::io::StoreFile;
+use crate::sync::Arc;
+
+use super::format::{self, BLANK_LEN, Checks, Decoded, RecordCrc, RecordView};
+
+/// How much is read at once.
+const WINDOW: usize = 1 << 20;
+/// A record cannot be larger than this: body, properties and fixed fields, with room to spare.
+const MAX_RECORD: usize = 8 << 20;
+
+/// A log file to scan.
+#[derive(Debug, Clone)]
+pub(crate) struct ScanFile {
+    pub(crate) base: u64,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn StoreFile>,
+}
+
+/// A fault found below the floor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) path: PathBuf,
+    /// Offset in the file.
+    pub(crate) at: u64,
+    /// Offset in the log.
+    pub(crate) log_offset: u64,
+    pub(crate) what: String,
+}
+
+/// What the scan needs to know.
+pub(crate) struct Plan<'a> {
+    pub(crate) files: &'a [ScanFile],
+    pub(crate) segment_size: u64,
+    /// Where to start: a place where a record starts, or the start of a file.
+    pub(crate) from: u64,
+    pub(crate) floor: u64,
+    /// Whether the whole-record checksum proves damage at this offset: only where we wrote the record ourselves.
+    pub(crate) own: &'a dyn Fn(u64) -> bool,
+    /// The next place after the given offset, below the given end, where a record is known to start.
+    pub(crate) resume: &'a mut dyn FnMut(u64, u64) -> Result<Option<u64>>,
+    /// Bytes that go on behind the last committed byte, for readers of a store that is still being written:
+    /// offset of the first, and the bytes.
+    pub(crate) overlay: Option<(u64, &'a [u8])>,
+}
+
+/// What the scan found.
+#[derive(Debug, Default)]
+pub(crate) struct Scanned {
+    /// Where the log ends.
+    pub(crate) end: u64,
+    pub(crate) records: u64,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Scans the log, handing every good record to `on_record` in physical order.
+///
+/// A read error is an error, never the end of the log.
+pub(crate) fn scan(
+    mut plan: Plan<'_>,
+    on_record: &mut dyn FnMut(&RecordView<'_>, &[u8]) -> Result<()>,
+) -> Result<Scanned> {
+    let mut found = Scanned { end: plan.from, ..Scanned::default() };
+    let mut window = Window::default();
+    let files = plan.files;
+    for file in files {
+        let file_end = file.base + plan.segment_size;
+        if file_end <= plan.from {
+            continue;
+        }
+        let mut at = file.base.max(plan.from);
+        if at != found.end && found.end > plan.from {
+            // A gap between files: the caller's listing promises that there is none.
+            return Err(Error::corrupt(
+                &file.path,
+                0,
+                "a commit log file is missing before this one",
+            ));
+        }
+        loop {
+            match step(&plan, file, &mut window, at, on_record)? {
+                Step::Record(len) => {
+                    found.records += 1;
+                    at += len;
+                }
+                Step::FileEnd => {
+                    at = file_end;
+                    break;
+                }
+                Step::Bad(what) => {
+                    if at >= plan.floor {
+                        found.end = at;
+                        return Ok(found);
+                    }
+                    found.faults.push(Fault {
+                        path: file.path.clone(),
+                        at: at - file.base,
+                        log_offset: at,
+                        what: what.to_owned(),
+                    });
+                    let known = (plan.resume)(at, file_end)?.filter(|next| *next > at);
+                    let floor_here = (plan.floor < file_end).then_some(plan.floor);
+                    let next = match (known, floor_here) {
+                        (Some(known), Some(floor)) => known.min(floor),
+                        (Some(next), None) | (None, Some(next)) => next,
+                        (None, None) => file_end,
+                    };
+                    if next >= file_end {
+                        at = file_end;
+                        break;
+                    }
+                    at = next;
+                }
+            }
+        }
+        found.end = at;
+    }
+    Ok(found)
+}
+
+enum Step {
+    Record(u64),
+    FileEnd,
+    Bad(&'static str),
+}
+
+fn step(
+    plan: &Plan<'_>,
+    file: &ScanFile,
+    window: &mut Window,
+    at: u64,
+    on_record: &mut dyn FnMut(&RecordView<'_>, &[u8]) -> Result<()>,
+) -> Result<Step> {
+    let left = file.base + plan.segment_size - at;
+    if left < BLANK_LEN as u64 {
+        return Ok(Step::Bad("the file ends without an end mark"));
+    }
+    let checks = Checks {
+        body_crc: true,
+        record_crc: if (plan.own)(at) { RecordCrc::Require } else { RecordCrc::Ignore },
+    };
+    let mut want = WINDOW.min(usize::try_from(left).unwrap_or(WINDOW));
+    loop {
+        let bytes = window.get(plan, file, at, want)?;
+        return Ok(match format::decode(bytes, checks) {
+            Decoded::Record(record) => {
+                if record.physical_offset != at {
+                    Step::Bad("the record names another place than its own")
+                } else if record.store_timestamp <= 0 {
+                    Step::Bad("the record has no store time")
+                } else {
+                    let raw = bytes.get(..record.size as usize).unwrap_or_default();
+                    on_record(&record, raw)?;
+                    Step::Record(u64::from(record.size))
+                }
+            }
+            Decoded::Blank { len } if u64::from(len) == left => Step::FileEnd,
+            Decoded::Blank { .. } => Step::Bad("the end mark has a wrong length"),
+            Decoded::Empty => Step::Bad("nothing is written here"),
+            Decoded::Bad(what) => Step::Bad(what),
+            Decoded::Incomplete { needed } => {
+                let more = needed.max(want + 1);
+                if more as u64 > left || more > MAX_RECORD {
+                    Step::Bad("the record is longer than its file")
+                } else {
+                    want = more;
+                    continue;
+                }
+            }
+        });
+    }
+}
+
+/// The bytes last read from a file.
+#[derive(Debug, Default)]
+struct Window {
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// At least `min(want, up to the end of the file)` bytes from log offset `at`.
+    fn get(&mut self, plan: &Plan<'_>, file: &ScanFile, at: u64, want: usize) -> Result<&[u8]> {
+        let file_end = file.base + plan.segment_size;
+        let skip = at.checked_sub(self.at).and_then(|s| usize::try_from(s).ok());
+        let have = skip.and_then(|s| self.bytes.len().checked_sub(s)).unwrap_or(0);
+        // A small rest of the window is as good as none: most records fit into what is left of a large one.
+        let enough = want.min(WINDOW / 8);
+        let at_file_end = self.at + self.bytes.len() as u64 == file_end;
+        let reuse = have > 0
+            && self.at >= file.base
+            && (have >= want || (have >= enough && want == WINDOW) || at_file_end);
+        if !reuse {
+            let len = want.max(WINDOW).min(usize::try_from(file_end - at).unwrap_or(want));
+            self.bytes.resize(len, 0);
+            self.at = at;
+            file.file.read_at(at - file.base, &mut self.bytes).map_err(|e| {
+                Error::io(e, &file.path, "read the commit log").at_offset(at - file.base)
+            })?;
+            self.lay_over(plan.overlay);
+        }
+        let skip = usize::try_from(at - self.at).unwrap_or(usize::MAX);
+        Ok(self.bytes.get(skip..).unwrap_or_default())
+    }
+
+    fn lay_over(&mut self, overlay: Option<(u64, &[u8])>) {
+        let Some((start, staged)) = overlay else { return };
+        let end = self.at + self.bytes.len() as u64;
+        let from = start.max(self.at);
+        let to = (start + staged.len() as u64).min(end);
+        if from >= to {
+            return;
+        }
+        let place = |offset: u64, of: u64| usize::try_from(offset - of).unwrap_or(usize::MAX);
+        let target = self.bytes.get_mut(place(from, self.at)..place(to, self.at));
+        let source = staged.get(place(from, start)..place(to, start));
+        if let (Some(target), Some(source)) = (target, source) {
+            target.copy_from_slice(source);
+        }
+    }
+}

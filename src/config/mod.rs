@@ -1,0 +1,138 @@
+//! The broker's configuration files: JSON texts in `config/`, read at open, written at close.
+//!
+//! Here: how such a file gets from and to the disk. What the files say is in [`topics`], [`groups`] and
+//! [`offsets`]; what they have in common in [`document`], their notation in [`json`].
+
+pub(crate) mod document;
+pub(crate) mod groups;
+pub(crate) mod json;
+pub(crate) mod offsets;
+#[cfg(test)]
+mod tests;
+pub(crate) mod topics;
+
+use std::io;
+use std::path::Path;
+
+pub(crate) use json::{Value, to_text};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{OpenMode, Storage};
+
+/// A configuration file is at most so long. A million topics fit.
+const TEXT_MAX: u64 = 256 * 1024 * 1024;
+
+/// A configuration file that was found.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// An object.
+    pub(crate) value: Value,
+    /// Whether the file itself was missing, empty or unreadable, and its backup was not.
+    pub(crate) from_backup: bool,
+    /// The bytes that `value` was read from.
+    pub(crate) text: Vec<u8>,
+}
+
+/// Reads the file `name` in `dir`, or its backup `<name>.bak` if the file is missing, empty or not JSON.
+///
+/// A broker up to 5.3.3 overwrites these files in place, so an empty or torn one with a good backup is what a crash
+/// leaves. `None` if neither has any content.
+///
+/// # Errors
+///
+/// `Corrupt`, with path and byte offset, if there is content but none of it is a JSON object, or a file is longer
+/// than 256 MiB: a damaged file never counts as a missing one. `Io` if reading fails.
+pub(crate) fn load(storage: &dyn Storage, dir: &Path, name: &str) -> Result<Option<Loaded>> {
+    let mut damage = None;
+    for (file, from_backup) in [(name.to_owned(), false), (format!("{name}.bak"), true)] {
+        let path = dir.join(file);
+        let Some(text) = read(storage, &path)?.filter(|text| !text.is_empty()) else {
+            continue;
+        };
+        match parse_object(&text) {
+            Ok(value) => return Ok(Some(Loaded { value, from_backup, text })),
+            Err(why) => {
+                // The file itself is the one to name, if both are damaged.
+                damage.get_or_insert((path, why));
+            }
+        }
+    }
+    let Some((path, why)) = damage else { return Ok(None) };
+    let offset = u64::try_from(why.offset).unwrap_or(u64::MAX);
+    let message =
+        format!("the configuration file is damaged, with no good backup: {}", why.message);
+    Err(Error::corrupt(&path, offset, message))
+}
+
+/// Replaces the file `name` in `dir`, atomically: after a crash it has the old or the new content.
+///
+/// Durable when it returns. A file that has the content already is not touched. The backup is left alone: it is the
+/// broker's.
+///
+/// # Errors
+///
+/// `Full` or `Io` if writing fails (the old file is still there, or the new one is), `TooLarge` if [`load`] would
+/// refuse the text.
+pub(crate) fn save(storage: &dyn Storage, dir: &Path, name: &str, text: &[u8]) -> Result<()> {
+    let path = dir.join(name);
+    if u64::try_from(text.len()).is_ok_and(|len| len > TEXT_MAX) {
+        let message = format!("a configuration file has at most {TEXT_MAX} bytes");
+        return Err(Error::new(ErrorKind::TooLarge, message).at(&path));
+    }
+    storage.create_dir_all(dir).map_err(|e| Error::io(e, dir, "create the folder"))?;
+    if read(storage, &path)?.as_deref() == Some(text) {
+        // Whoever wrote it, a broker or a save that was killed half-way, may not have synced it.
+        let file = storage.open(&path, OpenMode::Read);
+        file.and_then(|file| file.sync()).map_err(|e| Error::io(e, &path, "sync the file"))?;
+    } else {
+        let temporary = dir.join(format!("{name}.tmp"));
+        let replaced = write_new(storage, &temporary, text).and_then(|()| {
+            storage.rename(&temporary, &path).map_err(|e| Error::io(e, &path, "replace the file"))
+        });
+        if replaced.is_err() {
+            // Not needed for correctness, but a disk that is full should not be kept so.
+            storage.remove_file(&temporary).ok();
+        }
+        replaced?;
+    }
+    storage.sync_dir(dir).map_err(|e| Error::io(e, dir, "sync the folder"))
+}
+
+/// Writes a file that was not there before, or was left by a save that did not get further, and syncs it.
+fn write_new(storage: &dyn Storage, path: &Path, text: &[u8]) -> Result<()> {
+    match storage.remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::io(e, path, "remove the leftover file"));
+        }
+        _ => {}
+    }
+    let file = storage.open(path, OpenMode::CreateNew);
+    let file = file.map_err(|e| Error::io(e, path, "create the file"))?;
+    file.write_at(0, text).map_err(|e| Error::io(e, path, "write the file"))?;
+    file.sync().map_err(|e| Error::io(e, path, "sync the file"))
+}
+
+/// The whole file, if it exists.
+fn read(storage: &dyn Storage, path: &Path) -> Result<Option<Vec<u8>>> {
+    let file = match storage.open(path, OpenMode::Read) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(e, path, "open the file")),
+    };
+    let len = file.len().map_err(|e| Error::io(e, path, "measure the file"))?;
+    let Some(len) = usize::try_from(len).ok().filter(|_| len <= TEXT_MAX) else {
+        return Err(Error::corrupt(path, TEXT_MAX, "the configuration file is too long"));
+    };
+    let mut text = vec![0; len];
+    file.read_at(0, &mut text).map_err(|e| Error::io(e, path, "read the file"))?;
+    Ok(Some(text))
+}
+
+/// A text that is JSON, but no object, is not a configuration file either.
+fn parse_object(text: &[u8]) -> Result<Value, json::ParseError> {
+    let value = json::parse(text)?;
+    match value {
+        Value::Object(_) => Ok(value),
+        _ => Err(json::ParseError { offset: 0, message: "the text is not a JSON object" }),
+    }
+}

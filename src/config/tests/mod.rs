@@ -1,0 +1,4 @@
+mod files;
+mod samples;
+mod shapes;
+mod storage;

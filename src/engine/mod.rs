@@ -1,0 +1,103 @@
+//! The running queue behind all handles: the store, its threads, and the groups that consume from it.
+
+pub(crate) mod dispatch;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::Result;
+use crate::io::Storage;
+use crate::io::disk::Disk;
+use crate::io::memory::Memory;
+use crate::options::Options;
+use crate::store::close::Closed;
+use crate::store::{Store, Threads};
+use crate::sync::{Arc, Mutex};
+
+use dispatch::Dispatch;
+
+/// Size of the log's files in memory, and of its queues' files: small, so that memory is given back early.
+const MEMORY_SEGMENT: u64 = 4 << 20;
+const MEMORY_QUEUE_FILE: u64 = 20 * 4096;
+
+/// What every handle shares. The last one to go closes the store.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    store: Arc<Store>,
+    threads: Mutex<Threads>,
+    /// By group and topic. Taken before a dispatch's own lock.
+    groups: Mutex<HashMap<(String, String), Arc<Dispatch>>>,
+}
+
+impl Engine {
+    pub(crate) fn open(root: &Path, options: &Options) -> Result<Arc<Self>> {
+        Self::open_on(Arc::new(Disk), Arc::new(SystemClock), root, options)
+    }
+
+    pub(crate) fn in_memory(options: &Options) -> Result<Arc<Self>> {
+        let options = Options {
+            segment_size: options.segment_size.or(Some(MEMORY_SEGMENT)),
+            queue_file_size: options.queue_file_size.or(Some(MEMORY_QUEUE_FILE)),
+            volatile: true,
+            ..options.clone()
+        };
+        let memory = Memory::new(Some(options.memory_budget));
+        Self::open_on(Arc::new(memory), Arc::new(SystemClock), Path::new("/"), &options)
+    }
+
+    pub(crate) fn open_on(
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        root: &Path,
+        options: &Options,
+    ) -> Result<Arc<Self>> {
+        let (store, threads) = Store::open(storage, clock, root, options)?;
+        Ok(Arc::new(Self {
+            store,
+            threads: Mutex::new(threads),
+            groups: Mutex::new(HashMap::new()),
+        }))
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The one dispatch of a group and topic in this process.
+    pub(crate) fn dispatch(
+        &self,
+        group: &str,
+        topic: &str,
+        make: impl FnOnce() -> Result<Arc<Dispatch>>,
+    ) -> Result<Arc<Dispatch>> {
+        let mut groups = self.groups.lock();
+        if let Some(dispatch) = groups.get(&(group.to_owned(), topic.to_owned())) {
+            return Ok(Arc::clone(dispatch));
+        }
+        let dispatch = make()?;
+        groups.insert((group.to_owned(), topic.to_owned()), Arc::clone(&dispatch));
+        Ok(dispatch)
+    }
+
+    pub(crate) fn dispatches(&self) -> Vec<Arc<Dispatch>> {
+        self.groups.lock().values().map(Arc::clone).collect()
+    }
+
+    pub(crate) fn close(&self) -> Result<Closed> {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        let closed = self.store.close(threads);
+        for dispatch in self.dispatches() {
+            dispatch.wake_all();
+        }
+        closed
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Nobody is left to tell; whoever wants to know calls `close`. The store's threads never hold an engine, so this
+        // does not run on one of them.
+        let _ = self.close();
+    }
+}

@@ -1,0 +1,112 @@
+//! What must not wait behind a slow sync: space ahead of the writer, consume queue units, time-outs of futures.
+//!
+//! Sleeps without a timer unless a future waits with a deadline.
+
+use std::task::Waker;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crate::clock::Clock;
+use crate::sync::{Arc, Condvar, Mutex};
+
+/// The housekeeping thread's orders.
+#[derive(Debug)]
+pub(crate) struct Housekeeper {
+    orders: Mutex<Orders>,
+    wake: Condvar,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    chores: bool,
+    timers: Vec<(Instant, Waker)>,
+    stop: bool,
+}
+
+/// What the housekeeper looks after.
+pub(crate) trait House: Send + Sync {
+    /// Work that has piled up. Failures are dealt with before it returns.
+    fn chores(&self);
+    /// The thread died.
+    fn abandon(&self);
+}
+
+impl Housekeeper {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { orders: Mutex::default(), wake: Condvar::new(), clock }
+    }
+
+    /// There is work.
+    pub(crate) fn ask(&self) {
+        let mut orders = self.orders.lock();
+        if !orders.chores {
+            orders.chores = true;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Has `waker` woken at `at`, unless it comes again with another time before.
+    pub(crate) fn wake_at(&self, at: Instant, waker: &Waker) {
+        let mut orders = self.orders.lock();
+        orders.timers.retain(|(_, w)| !w.will_wake(waker));
+        orders.timers.push((at, waker.clone()));
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn stop(&self) {
+        let mut orders = self.orders.lock();
+        orders.stop = true;
+        let timers = std::mem::take(&mut orders.timers);
+        self.wake.notify_all();
+        drop(orders);
+        timers.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    pub(crate) fn spawn<T: House + 'static>(
+        house: &Arc<T>,
+        keeper_of: fn(&T) -> &Self,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let house = Arc::clone(house);
+        std::thread::Builder::new().name("pocketmq-keep".to_owned()).spawn(move || {
+            let bed = Deathbed(house);
+            keeper_of(&bed.0).run(&*bed.0);
+        })
+    }
+
+    fn run(&self, house: &dyn House) {
+        let mut orders = self.orders.lock();
+        while !orders.stop {
+            let now = self.clock.now();
+            let due: Vec<Waker> =
+                orders.timers.extract_if(.., |(at, _)| *at <= now).map(|(_, w)| w).collect();
+            let chores = std::mem::take(&mut orders.chores);
+            if chores || !due.is_empty() {
+                drop(orders);
+                due.into_iter().for_each(Waker::wake);
+                if chores {
+                    house.chores();
+                }
+                orders = self.orders.lock();
+                continue;
+            }
+            match orders.timers.iter().map(|(at, _)| *at).min() {
+                Some(at) => {
+                    let _ = self.wake.wait_until(&mut orders, at);
+                }
+                None => self.wake.wait(&mut orders),
+            }
+        }
+    }
+}
+
+/// If the thread unwinds, the house must know.
+struct Deathbed<T: House>(Arc<T>);
+
+impl<T: House> Drop for Deathbed<T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.abandon();
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The lock: a record lock on byte 0, as the broker takes it, and `flock` for those who look only there.
+//!
+//! Both belong to the open file, not to the process: a second handle in the same process is kept out too, closing
+//! some other handle of the file loses nothing, and a dead process holds nothing. A forked child shares them.
+
+use std::fs::{File, TryLockError};
+use std::io;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+
+use super::super::LockGuard;
+
+/// Released by closing the file, never explicitly: a child that drops its copy must not free the parent's.
+#[derive(Debug)]
+pub(super) struct DiskLock {
+    _file: File,
+}
+
+impl LockGuard for DiskLock {}
+
+pub(super) fn take(file: File) -> io::Result<DiskLock> {
+    let record = first_byte();
+    loop {
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&record)) {
+            Ok(_) => break,
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN | Errno::EACCES) => return Err(io::ErrorKind::WouldBlock.into()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    match file.try_lock() {
+        Ok(()) => Ok(DiskLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Asks for the record lock only. Trying `flock` would take it for a moment, and keep out an opener who is right.
+pub(super) fn is_held(file: &File) -> io::Result<bool> {
+    let mut record = first_byte();
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut record))?;
+    Ok(i32::from(record.l_type) != libc::F_UNLCK)
+}
+
+/// A write lock on byte 0. The process id must be 0 for locks of open files.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "tiny constants, declared wider than their field"
+)]
+pub(super) fn first_byte() -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 1,
+        l_pid: 0,
+    }
+}

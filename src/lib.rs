@@ -1,0 +1,32 @@
+//! An embeddable, durable message queue.
+mod clock;
+mod codec;
+mod commitlog;
+mod config;
+mod consumequeue;
+mod consumer;
+mod engine;
+mod error;
+mod flush;
+mod io;
+mod layout;
+mod message;
+mod options;
+mod producer;
+mod progress;
+mod queue;
+mod store;
+mod sync;
+mod topic;
+
+pub use codec::{CodecError, Decode, Encode, Json, Raw};
+pub use consumer::{Consumer, ConsumerBuilder, Delivery, Start};
+pub use error::{Error, ErrorKind, Result};
+pub use message::properties::Properties;
+pub use message::{LogOffset, MessageId, QueueId, QueueOffset, Receipt};
+pub use options::{Conflict, Flush, MAX_BODY, MAX_PROPERTIES, Options, Reads};
+pub use producer::{MessageBuilder, Producer, SendError, Ticket};
+pub use queue::{CloseReport, GroupStats, Queue, QueueStats, Stats, TopicStats};
+pub use store::message::{Message, RecordFields};
+pub use store::report::{Damage, History, OpenReport};
+pub use topic::Topic;

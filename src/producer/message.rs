@@ -1,0 +1,204 @@
+//! A message with more than a body.
+
+use std::fmt;
+
+use crate::codec::{Encode, Json};
+use crate::error::{Error, Result};
+use crate::message::properties;
+use crate::message::{QueueId, Receipt};
+use crate::options::Flush;
+
+use super::encode::Extras;
+use super::{Producer, Ticket};
+
+/// A message being put together: key, tag, properties, queue, order, flush level.
+///
+/// ```
+/// # fn main() -> pocketmq::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # use pocketmq::{Queue, Topic};
+/// # const ORDERS: Topic<u64> = Topic::new("orders");
+/// # let queue = Queue::open(dir.path())?;
+/// let orders = queue.producer(ORDERS)?;
+/// orders.message(&7).key("order-7").tag("eu").property("cents", 1999).send()?;
+/// orders.message(&8).order_by("customer-3").send()?;
+/// # queue.close()
+/// # }
+/// ```
+#[must_use = "a message is sent by `send`, `submit` or `send_one_way`"]
+pub struct MessageBuilder<'a, T: ?Sized, C = Json> {
+    producer: &'a Producer<T, C>,
+    value: &'a T,
+    extras: Extras,
+    queue: Option<QueueId>,
+    flush: Option<Flush>,
+    /// The first thing that was wrong; said when the message is sent.
+    invalid: Option<Error>,
+}
+
+impl<T: ?Sized, C> fmt::Debug for MessageBuilder<'_, T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageBuilder")
+            .field("topic", &self.producer.topic())
+            .field("queue", &self.queue)
+            .field("flush", &self.flush)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, T: ?Sized, C> MessageBuilder<'a, T, C> {
+    pub(super) fn new(producer: &'a Producer<T, C>, value: &'a T) -> Self {
+        Self { producer, value, extras: Extras::default(), queue: None, flush: None, invalid: None }
+    }
+
+    fn check(&mut self, checked: Result<()>) {
+        if let Err(e) = checked {
+            self.invalid.get_or_insert(e);
+        }
+    }
+
+    /// Adds a business key (RocketMQ's `KEYS`); may be called several times. Without spaces.
+    pub fn key(mut self, key: impl AsRef<str>) -> Self {
+        let key = key.as_ref();
+        self.check(properties::validate_key(key));
+        self.extras.keys.push(key.to_owned());
+        self
+    }
+
+    /// Sets the tag (RocketMQ's `TAGS`), which consumers can filter by.
+    pub fn tag(mut self, tag: impl AsRef<str>) -> Self {
+        let tag = tag.as_ref();
+        self.check(properties::validate_tag(tag));
+        self.extras.tag = Some(tag.to_owned());
+        self
+    }
+
+    /// Adds a property. The last value of a name counts. Names that RocketMQ uses itself are refused; all properties of a
+    /// message together may have 32 767 bytes, less the 20 of the record checksum.
+    pub fn property(mut self, name: &str, value: impl ToString) -> Self {
+        let value = value.to_string();
+        self.check(properties::validate(name, &value));
+        properties::push(&mut self.extras.block, name, &value);
+        self
+    }
+
+    /// Chooses the queue.
+    pub fn queue(mut self, queue: impl Into<QueueId>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Messages with the same key go to the same queue, in the order they are sent (RocketMQ's sharding key).
+    #[doc(alias = "sharding_key")]
+    pub fn order_by(mut self, key: impl AsRef<str>) -> Self {
+        let key = key.as_ref();
+        self.check(properties::validate_value("order key", key));
+        self.extras.order_key = Some(key.to_owned());
+        self
+    }
+
+    /// A number for the application's own use (RocketMQ's `flag`).
+    pub fn flag(mut self, flag: i32) -> Self {
+        self.extras.flag = flag;
+        self
+    }
+
+    /// The flush level of this message alone. A stronger one than the store's waits longer. A weaker one only skips the wait:
+    /// consumers still see the message when it is durable.
+    pub fn flush(mut self, flush: Flush) -> Self {
+        self.flush = Some(flush);
+        self
+    }
+}
+
+impl<T: ?Sized, C: Encode<T>> MessageBuilder<'_, T, C> {
+    /// Sends the message: see [`Producer::send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Producer::send`], and [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if a key, tag or property
+    /// is not acceptable. The message comes back with the error.
+    pub fn send(mut self) -> Result<Receipt, SendError<Self>> {
+        let sent = self.valid().and_then(|()| {
+            self.producer.send_with(self.value, &self.extras, self.queue, self.flush)
+        });
+        sent.map_err(|error| SendError { error, message: self })
+    }
+
+    /// Sends the message without waiting for the disk: see [`Producer::submit`].
+    ///
+    /// # Errors
+    ///
+    /// As [`MessageBuilder::send`] and [`Producer::submit`].
+    pub fn submit(mut self) -> Result<Ticket, SendError<Self>> {
+        let sent = self.valid().and_then(|()| {
+            self.producer.submit_with(self.value, &self.extras, self.queue, self.flush, true)
+        });
+        sent.map_err(|error| SendError { error, message: self })
+    }
+
+    /// Sends the message and waits for nothing: see [`Producer::send_one_way`].
+    ///
+    /// # Errors
+    ///
+    /// As [`MessageBuilder::send`] and [`Producer::send_one_way`].
+    pub fn send_one_way(mut self) -> Result<(), SendError<Self>> {
+        let sent = self.valid().and_then(|()| {
+            self.producer.submit_with(self.value, &self.extras, self.queue, self.flush, false)
+        });
+        sent.map(drop).map_err(|error| SendError { error, message: self })
+    }
+
+    fn valid(&mut self) -> Result<()> {
+        self.invalid.take().map_or(Ok(()), Err)
+    }
+}
+
+/// A message that was not sent, and why.
+///
+/// `?` turns it into an [`Error`] where the message is not needed.
+pub struct SendError<M> {
+    error: Error,
+    message: M,
+}
+
+impl<M> SendError<M> {
+    /// Why.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The message, to be sent again.
+    pub fn into_message(self) -> M {
+        self.message
+    }
+
+    /// Both.
+    pub fn into_parts(self) -> (Error, M) {
+        (self.error, self.message)
+    }
+}
+
+impl<M> From<SendError<M>> for Error {
+    fn from(failed: SendError<M>) -> Self {
+        failed.error
+    }
+}
+
+impl<M> fmt::Debug for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<M> fmt::Display for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<M> std::error::Error for SendError<M> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.error)
+    }
+}

@@ -1,0 +1,314 @@
+//! The progress of a store that is open.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::cursor::{Cursor, Cursors};
+use super::durability::Syncer;
+use super::format::Entry;
+use super::journal::{Blank, Journal};
+use super::ranges::Acked;
+use super::recovery::remove;
+use super::snapshot::{Snapshot, Staged};
+use super::state::{CursorRecord, State, TopicRecord};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::Storage;
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+
+/// The size of a journal, unless twice the snapshot is more.
+const JOURNAL_SIZE: usize = 4 << 20;
+
+/// The progress of a store that is open. `Send + Sync`; every method may block on the journal's lock.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) dir: PathBuf,
+    pub(super) generation: u64,
+    pub(super) journal_size: usize,
+    pub(super) live: Mutex<Live>,
+    pub(super) syncer: Mutex<Syncer>,
+    /// Signalled when a sync has ended.
+    pub(super) synced: Condvar,
+    /// Why nothing can be written any more.
+    pub(super) poison: OnceLock<String>,
+}
+
+/// What the journal's lock protects: the journal and everything that its entries say.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) journal: Journal,
+    /// How many entries were written in this life, over all journals.
+    pub(super) written: u64,
+    /// The journal before, kept for the other slot's snapshot.
+    pub(super) previous: Option<u64>,
+    pub(super) next_journal: u64,
+    /// The newest snapshot's.
+    pub(super) sequence: u64,
+    /// Name → number of queues, and the value of `written` that makes it durable.
+    topics: BTreeMap<String, (u32, u64)>,
+    groups: BTreeMap<String, u64>,
+    cursors: Cursors,
+    closed: bool,
+}
+
+/// Begins `generation` with `state`: writes it as a snapshot and creates the first journal, both durable when it
+/// returns. Files of older generations are left alone; what an attempt that did not get further left is removed.
+///
+/// # Errors
+///
+/// `InvalidArgument` if two cursors are for the same group, topic and queue, `TooLarge` if a name is.
+pub(crate) fn start(
+    storage: Arc<dyn Storage>,
+    dir: &Path,
+    generation: u64,
+    state: State,
+) -> Result<Progress> {
+    start_sized(storage, dir, generation, state, JOURNAL_SIZE)
+}
+
+/// [`start`], with journals of at least `journal_size` bytes.
+pub(crate) fn start_sized(
+    storage: Arc<dyn Storage>,
+    dir: &Path,
+    generation: u64,
+    state: State,
+    journal_size: usize,
+) -> Result<Progress> {
+    let mut cursors = Cursors::default();
+    for record in &state.cursors {
+        let CursorRecord { group, topic, queue, .. } = record;
+        if cursors.find(group, topic, *queue).is_some() {
+            let twice = format!("two cursors of group {group} for queue {queue} of topic {topic}");
+            return Err(Error::invalid(twice));
+        }
+        let id = cursors.next_id().ok_or_else(too_many)?;
+        cursors.add(id, record.clone(), 0);
+    }
+    let topics = state.topics.iter().map(|t| (t.name.clone(), (t.queues, 0))).collect();
+    let groups = state.groups.iter().map(|name| (name.clone(), 0)).collect();
+
+    remove(&*storage, dir, |of| of == generation)?;
+    let (sequence, number) = (1, 1);
+    let bytes = Snapshot { generation, sequence, journal: number, state }.encode()?;
+    let blank = Blank::create(&*storage, dir, generation, number)?;
+    let staged = Staged::create(&*storage, dir, generation, sequence)?;
+    let journal = blank.prepare(journal_size.max(2 * bytes.len()))?;
+    staged.fill(&bytes)?;
+    staged.commit(&*storage, dir)?;
+    let live = Live {
+        journal,
+        written: 0,
+        previous: None,
+        next_journal: number + 1,
+        sequence,
+        topics,
+        groups,
+        cursors,
+        closed: false,
+    };
+    Ok(Progress {
+        storage,
+        dir: dir.to_path_buf(),
+        generation,
+        journal_size,
+        live: Mutex::new(live),
+        syncer: Mutex::default(),
+        synced: Condvar::new(),
+        poison: OnceLock::new(),
+    })
+}
+
+impl Progress {
+    /// The cursor of a group in a queue, if it was defined.
+    pub(crate) fn cursor(&self, group: &str, topic: &str, queue: u32) -> Option<Cursor> {
+        self.live.lock().cursors.find(group, topic, queue).cloned()
+    }
+
+    /// The cursor of a group in a queue; made, with everything below `start` acknowledged, if there is none.
+    /// Durable when it returns.
+    pub(crate) fn define(
+        &self,
+        group: &str,
+        topic: &str,
+        queue: u32,
+        start: u64,
+    ) -> Result<Cursor> {
+        let mut live = self.writable()?;
+        let known = live.cursors.find(group, topic, queue).cloned();
+        let cursor = if let Some(known) = known {
+            known
+        } else {
+            let id = live.cursors.next_id().ok_or_else(too_many)?;
+            let entry = Entry::Define { id, group, topic, queue, start };
+            self.reserve(&mut live, &entry)?;
+            self.record(&mut live, &entry)?;
+            let (group, topic) = (group.to_owned(), topic.to_owned());
+            let record = CursorRecord { group, topic, queue, acked: Acked::below(start) };
+            let written = live.written;
+            live.cursors.add(id, record, written)
+        };
+        drop(live);
+        self.sync_to(cursor.defined())?;
+        Ok(cursor)
+    }
+
+    /// Acknowledges a range; says how many of its offsets were not acknowledged before.
+    ///
+    /// When it returns it survives the process, and a power cut after the next [`Progress::sync`]. `Full` if the
+    /// disk has no room: then nothing happened.
+    pub(crate) fn ack(&self, cursor: &Cursor, range: Range<u64>) -> Result<u64> {
+        if range.is_empty() {
+            return Ok(0);
+        }
+        let (from, count) = (range.start, range.end - range.start);
+        let entry = Entry::Ack { cursor: cursor.id(), from, count };
+        let mut live = self.writable()?;
+        live.check(cursor)?;
+        self.reserve(&mut live, &entry)?;
+        // Held until the entry is written: nobody sees an acknowledgement that a crash could still take back.
+        let mut acked = cursor.acked();
+        let fresh = acked.insert(range);
+        if fresh > 0 {
+            self.record(&mut live, &entry)?;
+        }
+        Ok(fresh)
+    }
+
+    /// Seeks: everything below `offset` is acknowledged, nothing at or after it. Durable when it returns.
+    pub(crate) fn set(&self, cursor: &Cursor, offset: u64) -> Result<()> {
+        let entry = Entry::Set { cursor: cursor.id(), offset };
+        let mut live = self.writable()?;
+        live.check(cursor)?;
+        self.reserve(&mut live, &entry)?;
+        let mut acked = cursor.acked();
+        self.record(&mut live, &entry)?;
+        acked.set(offset);
+        drop(acked);
+        let written = live.written;
+        drop(live);
+        self.sync_to(written)
+    }
+
+    /// Remembers a new topic, or that a topic has more queues than it had. Durable when it returns.
+    pub(crate) fn add_topic(&self, name: &str, queues: u32) -> Result<()> {
+        let mut live = self.writable()?;
+        let target = match live.topics.get(name) {
+            Some(&(known, noted)) if known >= queues => noted,
+            known => {
+                let entry = if known.is_some() {
+                    Entry::TopicGrown { name, queues }
+                } else {
+                    Entry::Topic { name, queues }
+                };
+                self.reserve(&mut live, &entry)?;
+                self.record(&mut live, &entry)?;
+                let written = live.written;
+                live.topics.insert(name.to_owned(), (queues, written));
+                written
+            }
+        };
+        drop(live);
+        self.sync_to(target)
+    }
+
+    /// Remembers a new group. Durable when it returns.
+    pub(crate) fn add_group(&self, name: &str) -> Result<()> {
+        let mut live = self.writable()?;
+        let target = if let Some(&noted) = live.groups.get(name) {
+            noted
+        } else {
+            let entry = Entry::Group { name };
+            self.reserve(&mut live, &entry)?;
+            self.record(&mut live, &entry)?;
+            let written = live.written;
+            live.groups.insert(name.to_owned(), written);
+            written
+        };
+        drop(live);
+        self.sync_to(target)
+    }
+
+    /// Makes everything that happened so far durable. Costs nothing if it is.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let written = self.live.lock().written;
+        self.sync_to(written)
+    }
+
+    /// Whether there is something that a power cut would take away.
+    pub(crate) fn dirty(&self) -> bool {
+        let written = self.live.lock().written;
+        self.syncer.lock().durable < written
+    }
+
+    /// Everything as it is now.
+    pub(crate) fn snapshot_state(&self) -> State {
+        self.live.lock().state()
+    }
+
+    /// Writes the last snapshot, durably. Afterwards nothing can be changed, and cursors can still be read.
+    ///
+    /// If it fails with `Full` the progress stays open, and closing can be tried again.
+    pub(crate) fn close(&self) -> Result<()> {
+        let mut live = self.live.lock();
+        if live.closed {
+            return Ok(());
+        }
+        self.healthy()?;
+        self.turn_over(&mut live, None)?;
+        live.closed = true;
+        Ok(())
+    }
+
+    fn writable(&self) -> Result<MutexGuard<'_, Live>> {
+        let live = self.live.lock();
+        self.healthy()?;
+        if live.closed { Err(Error::closed()) } else { Ok(live) }
+    }
+
+    /// Makes room for an entry, with a new journal if need be. After a failure nothing has changed.
+    fn reserve(&self, live: &mut Live, entry: &Entry<'_>) -> Result<()> {
+        let too_long = || Error::new(ErrorKind::TooLarge, "a name is too long");
+        let len = entry.size().ok_or_else(too_long)?;
+        if live.journal.reserve(len).map_err(|e| self.unless_full(e))? {
+            return Ok(());
+        }
+        self.turn_over(live, Some(len))?;
+        // The new journal is large enough.
+        live.journal.reserve(len).map_err(|e| self.unless_full(e))?;
+        Ok(())
+    }
+
+    /// Writes an entry that room was reserved for.
+    fn record(&self, live: &mut Live, entry: &Entry<'_>) -> Result<()> {
+        live.journal.append(entry).map_err(|e| self.poisoned_by(e))?;
+        live.written += 1;
+        Ok(())
+    }
+}
+
+impl Live {
+    pub(super) fn state(&self) -> State {
+        let topics = self.topics.iter();
+        State {
+            topics: topics
+                .map(|(name, &(queues, _))| TopicRecord { name: name.clone(), queues })
+                .collect(),
+            groups: self.groups.keys().cloned().collect(),
+            cursors: self.cursors.records(),
+        }
+    }
+
+    /// A handle of another life would acknowledge somebody else's messages.
+    fn check(&self, cursor: &Cursor) -> Result<()> {
+        if self.cursors.contains(cursor) {
+            Ok(())
+        } else {
+            Err(Error::invalid("the cursor belongs to another opening of the queue"))
+        }
+    }
+}
+
+fn too_many() -> Error {
+    Error::new(ErrorKind::TooLarge, "there are too many cursors")
+}

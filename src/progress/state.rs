@@ -1,0 +1,134 @@
+//! Progress as plain data: what is loaded, clipped and started with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::format::Entry;
+use super::ranges::Acked;
+
+/// A topic created (or grown) since the last clean close.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TopicRecord {
+    pub(crate) name: String,
+    pub(crate) queues: u32,
+}
+
+/// What a group has acknowledged of one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CursorRecord {
+    pub(crate) group: String,
+    pub(crate) topic: String,
+    pub(crate) queue: u32,
+    pub(crate) acked: Acked,
+}
+
+/// A cursor that reached past the end of its queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Clipped {
+    pub(crate) group: String,
+    pub(crate) topic: String,
+    pub(crate) queue: u32,
+    /// One past the highest offset that was acknowledged.
+    pub(crate) was: u64,
+    /// One past the highest offset that still is.
+    pub(crate) now: u64,
+}
+
+/// Everything the progress files hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct State {
+    /// Topics created since the last clean close, by name.
+    pub(crate) topics: Vec<TopicRecord>,
+    /// Groups created since the last clean close, by name.
+    pub(crate) groups: Vec<String>,
+    /// All cursors, in the order they were defined. No two for the same group, topic and queue.
+    pub(crate) cursors: Vec<CursorRecord>,
+}
+
+impl State {
+    /// Cuts every cursor to the end of its queue, as recovered; a queue that is not known ends at 0.
+    ///
+    /// Must happen before the first append: an acknowledgement that survived its message would else count for
+    /// the next message that gets its offset.
+    pub(crate) fn clip(&mut self, end_of: impl Fn(&str, u32) -> Option<u64>) -> Vec<Clipped> {
+        let mut clipped = Vec::new();
+        for cursor in &mut self.cursors {
+            let was = cursor.acked.reach();
+            if cursor.acked.clip(end_of(&cursor.topic, cursor.queue).unwrap_or(0)) {
+                clipped.push(Clipped {
+                    group: cursor.group.clone(),
+                    topic: cursor.topic.clone(),
+                    queue: cursor.queue,
+                    was,
+                    now: cursor.acked.reach(),
+                });
+            }
+        }
+        clipped
+    }
+}
+
+/// A state that journal entries are applied to, one after the other.
+pub(super) struct Replay {
+    topics: BTreeMap<String, u32>,
+    groups: BTreeSet<String>,
+    cursors: Vec<CursorRecord>,
+}
+
+impl Replay {
+    pub(super) fn from(state: State) -> Self {
+        Self {
+            topics: state.topics.into_iter().map(|topic| (topic.name, topic.queues)).collect(),
+            groups: state.groups.into_iter().collect(),
+            cursors: state.cursors,
+        }
+    }
+
+    /// Applies one entry. An entry whose checksum is right and that still makes no sense was never written by us.
+    pub(super) fn apply(&mut self, entry: &Entry<'_>) -> Result<(), &'static str> {
+        match *entry {
+            Entry::Define { id, group, topic, queue, start } => {
+                if usize::try_from(id) != Ok(self.cursors.len()) {
+                    return Err("a journal entry defines a cursor out of order");
+                }
+                self.cursors.push(CursorRecord {
+                    group: group.to_owned(),
+                    topic: topic.to_owned(),
+                    queue,
+                    acked: Acked::below(start),
+                });
+            }
+            Entry::Ack { cursor, from, count } => {
+                let end = from.checked_add(count).ok_or("a journal entry acknowledges too much")?;
+                self.acked(cursor)?.insert(from..end);
+            }
+            Entry::Set { cursor, offset } => self.acked(cursor)?.set(offset),
+            Entry::Topic { name, queues } | Entry::TopicGrown { name, queues } => {
+                self.topics.insert(name.to_owned(), queues);
+            }
+            Entry::Group { name } => {
+                self.groups.insert(name.to_owned());
+            }
+            // Not about the state but about the journal: its reader looks at it.
+            Entry::Seal { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn acked(&mut self, cursor: u32) -> Result<&mut Acked, &'static str> {
+        let index = usize::try_from(cursor).unwrap_or(usize::MAX);
+        let record = self.cursors.get_mut(index);
+        record.map(|record| &mut record.acked).ok_or("a journal entry names an unknown cursor")
+    }
+
+    pub(super) fn into_state(self) -> State {
+        State {
+            topics: self
+                .topics
+                .into_iter()
+                .map(|(name, queues)| TopicRecord { name, queues })
+                .collect(),
+            groups: self.groups.into_iter().collect(),
+            cursors: self.cursors,
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Putting records at the end of the log: the append lock, the line of waiting messages, the way to a receipt.
+
+use std::collections::VecDeque;
+
+use crate::commitlog::format;
+use crate::commitlog::{Blocking, CHUNK, Room, Tail};
+use crate::consumequeue::format::Unit;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::Receipt;
+use crate::sync::Arc;
+
+use super::Store;
+use super::line::Slot;
+use super::topics::Topic;
+
+/// Units are written to their files after this much log.
+const FILING_INTERVAL: u64 = 4 << 20;
+
+/// What the append lock protects.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    pub(super) tail: Tail,
+    /// Store timestamps never decrease.
+    pub(super) last_ms: i64,
+    /// Messages submitted while there was no room, in order.
+    pub(super) line: VecDeque<Lined>,
+    /// Queues with units that are not in files.
+    pub(super) unfiled: Vec<(Arc<Topic>, u32)>,
+    pub(super) filed_at: u64,
+    /// The flusher's timers run.
+    pub(super) armed: bool,
+}
+
+/// A message in line, and the slot that tells its sender what became of it.
+#[derive(Debug)]
+pub(super) struct Lined {
+    topic: Arc<Topic>,
+    queue: u32,
+    drafts: Drafts,
+    slot: Arc<Slot>,
+}
+
+impl Lined {
+    /// The store closed before there was room.
+    pub(super) fn refuse(self) {
+        self.slot.settle(Err(Error::closed()));
+    }
+}
+
+/// Encoded records for one queue, to be appended together.
+#[derive(Debug, Default)]
+pub(crate) struct Drafts {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One record of [`Drafts`]; the positions are filled in by the append.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) size: u32,
+    pub(crate) tags_code: i64,
+    pub(crate) queue_offset: u64,
+    pub(crate) log_offset: u64,
+}
+
+impl Part {
+    /// The log offset after the record.
+    pub(crate) fn end(&self) -> u64 {
+        self.log_offset + u64::from(self.size)
+    }
+
+    pub(crate) fn receipt(&self, topic: &Topic, queue: u32, durable: bool) -> Receipt {
+        Receipt {
+            id: format::Host::LOCALHOST.message_id(self.log_offset),
+            topic: Arc::clone(topic.name()),
+            queue: queue.into(),
+            queue_offset: self.queue_offset.into(),
+            log_offset: self.log_offset.into(),
+            size: self.size,
+            durable,
+        }
+    }
+}
+
+impl Drafts {
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.parts.clear();
+    }
+
+    /// Appends one record.
+    pub(crate) fn push(&mut self, draft: &format::Draft<'_>, tags_code: i64) -> Result<()> {
+        let start = self.bytes.len();
+        format::encode(&mut self.bytes, draft)?;
+        let size = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
+        self.parts.push(Part { size, tags_code, ..Part::default() });
+        Ok(())
+    }
+}
+
+/// How an append that may not block ended.
+#[derive(Debug)]
+pub(crate) enum Submitted {
+    /// Appended: the parts have their positions.
+    Done,
+    /// Waiting in line; the slot will have the positions.
+    Waiting(Arc<Slot>),
+}
+
+impl Store {
+    /// Appends records to one queue, with consecutive offsets. When this returns, a process kill loses none of them.
+    ///
+    /// May write to the disk, or wait for somebody who does.
+    pub(crate) fn append(&self, topic: &Arc<Topic>, queue: u32, drafts: &mut Drafts) -> Result<()> {
+        let mut appender = self.appender.lock();
+        self.check_writable()?;
+        self.admit_line(&mut appender)?;
+        let room = self.room_for(&mut appender, drafts, Blocking::Yes)?;
+        self.place(&mut appender, room, topic, queue, drafts)?;
+        let end = appender.tail.end;
+        drop(appender);
+        topic.arrived(drafts.parts.len());
+        if end.saturating_sub(self.log.committed()) >= CHUNK {
+            let written = self.log.try_commit();
+            self.or_poison(written)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Store::append`], but never does file operations: without room the message waits in line, if `may_wait`.
+    pub(crate) fn submit(
+        &self,
+        topic: &Arc<Topic>,
+        queue: u32,
+        drafts: &mut Drafts,
+        may_wait: bool,
+    ) -> Result<Submitted> {
+        let mut appender = self.appender.lock();
+        self.check_writable()?;
+        let room = if appender.line.is_empty() {
+            self.room_for(&mut appender, drafts, Blocking::No)?
+        } else {
+            Room::None
+        };
+        if room == Room::None {
+            if !may_wait || appender.line.len() >= self.settings.line {
+                drop(appender);
+                self.flusher.ask_commit();
+                let what = if may_wait {
+                    "the line of waiting messages is full"
+                } else {
+                    "there is no room right now"
+                };
+                return Err(Error::new(ErrorKind::Full, what));
+            }
+            let slot = Arc::new(Slot::default());
+            appender.line.push_back(Lined {
+                topic: Arc::clone(topic),
+                queue,
+                drafts: std::mem::take(drafts),
+                slot: Arc::clone(&slot),
+            });
+            drop(appender);
+            self.flusher.ask_commit();
+            return Ok(Submitted::Waiting(slot));
+        }
+        self.place(&mut appender, room, topic, queue, drafts)?;
+        let end = appender.tail.end;
+        drop(appender);
+        topic.arrived(drafts.parts.len());
+        if end.saturating_sub(self.log.committed()) >= CHUNK {
+            self.flusher.ask_commit();
+        }
+        Ok(Submitted::Done)
+    }
+
+    fn room_for(
+        &self,
+        appender: &mut Appender,
+        drafts: &Drafts,
+        blocking: Blocking,
+    ) -> Result<Room> {
+        let len = drafts.bytes.len() as u64;
+        if len + format::BLANK_LEN as u64 > self.log.segment_size() {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "{len} bytes do not fit into one commit log file of {} bytes; see Options::segment_size",
+                    self.log.segment_size()
+                ),
+            ));
+        }
+        match self.log.reserve(&mut appender.tail, len, blocking) {
+            Ok(room) => Ok(room),
+            // Nothing was written: when there is space again, appending goes on.
+            Err(full) if full.kind() == ErrorKind::Full => Err(full),
+            Err(failed) => Err(self.poisoned_by(failed)),
+        }
+    }
+
+    fn place(
+        &self,
+        appender: &mut Appender,
+        room: Room,
+        topic: &Arc<Topic>,
+        queue: u32,
+        drafts: &mut Drafts,
+    ) -> Result<()> {
+        let target = topic.queue(queue).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("topic {} has no queue {queue}", topic.name()))
+        })?;
+        let now = i64::try_from(self.clock.wall_ms()).unwrap_or(i64::MAX).max(appender.last_ms);
+        appender.last_ms = now;
+        let first = target.next();
+        let start = appender.tail.end;
+        let mut rest = drafts.bytes.as_mut_slice();
+        let (mut queue_offset, mut log_offset) = (first, start);
+        for part in &mut drafts.parts {
+            let (record, after) = rest.split_at_mut(part.size as usize);
+            rest = after;
+            if !format::seal(record, queue_offset, log_offset, now) {
+                return Err(Error::invalid("a record without room for its checksum"));
+            }
+            part.queue_offset = queue_offset;
+            part.log_offset = log_offset;
+            queue_offset += 1;
+            log_offset += u64::from(part.size);
+        }
+        if room == Room::Direct {
+            let written = self.log.put_directly(&mut appender.tail, &drafts.bytes);
+            self.or_poison(written)?;
+        } else {
+            self.log.put(&mut appender.tail, &drafts.bytes);
+            self.log.publish(&appender.tail);
+        }
+        let unit = |p: &Part| Unit { offset: p.log_offset, size: p.size, tags_code: p.tags_code };
+        let was_filed = match drafts.parts.as_slice() {
+            [one] => target.push(&[unit(one)]),
+            many => target.push(&many.iter().map(unit).collect::<Vec<_>>()),
+        };
+        if was_filed {
+            appender.unfiled.push((Arc::clone(topic), queue));
+        }
+        self.after_place(appender);
+        Ok(())
+    }
+
+    fn after_place(&self, appender: &mut Appender) {
+        if !appender.armed {
+            appender.armed = true;
+            self.flusher.arm();
+        }
+        let due = appender.tail.end - appender.filed_at >= FILING_INTERVAL;
+        if due || self.log.wants_space(&appender.tail) {
+            if due {
+                appender.filed_at = appender.tail.end;
+            }
+            self.housekeeper.ask();
+        }
+    }
+
+    /// Lets in everybody who waits in line, in order.
+    pub(super) fn admit_line(&self, appender: &mut Appender) -> Result<()> {
+        while let Some(mut lined) = appender.line.pop_front() {
+            let placed = self.room_for(appender, &lined.drafts, Blocking::Yes).and_then(|room| {
+                self.place(appender, room, &lined.topic, lined.queue, &mut lined.drafts)
+            });
+            match placed {
+                Ok(()) => {
+                    lined.topic.arrived(lined.drafts.parts.len());
+                    lined.slot.settle(Ok(lined.drafts.parts.first().copied().unwrap_or_default()));
+                }
+                Err(e) if e.kind() == ErrorKind::Full => {
+                    // The disk is full: those in line are told, for nobody knows when there will be space.
+                    lined.slot.settle(Err(e));
+                }
+                Err(e) => {
+                    lined.slot.settle(Err(e));
+                    self.check_writable()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

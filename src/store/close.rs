@@ -1,0 +1,256 @@
+//! Closing: everything durable, the directory as a broker expects it, the stamp that makes the next open quick.
+
+use crate::config::groups::Groups;
+use crate::config::json::Value;
+use crate::config::offsets::ConsumerOffsets;
+use crate::config::topics::{TopicConfig, Topics as TopicsFile};
+use crate::config::{self, to_text};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::Storage;
+use crate::layout::Layout;
+use crate::message::names::{is_loadable_topic, validate_group};
+use crate::sync::{Arc, Ordering};
+
+use super::checkpoint::Checkpoint;
+use super::state::{CleanStamp, QueueEnds};
+use super::survey::CONFIG_FILES;
+use super::{Store, Threads, write_small};
+
+/// Queues, readable and writable: RocketMQ's permission bits 4 and 2.
+const PERM_READ_WRITE: u32 = 6;
+
+/// The files of `config/` that we take part in. What we do not know in them is kept.
+#[derive(Debug)]
+pub(crate) struct Config {
+    topics: TopicsFile,
+    groups: Groups,
+    offsets: ConsumerOffsets,
+}
+
+impl Config {
+    pub(crate) fn load(storage: &dyn Storage, layout: &Layout) -> Result<Self> {
+        let dir = layout.config();
+        let at = |name: &str| dir.join(name);
+        let value = |name: &str| -> Result<Option<Value>> {
+            Ok(config::load(storage, &dir, name)?.map(|loaded| loaded.value))
+        };
+        let group_ok = |name: &str| !name.is_empty() && name.len() <= 255;
+        let [topics, groups, offsets] = CONFIG_FILES;
+        Ok(Self {
+            topics: TopicsFile::from_value(value(topics)?.as_ref(), &is_loadable_topic)
+                .map_err(|e| e.at(&at(topics)))?,
+            groups: Groups::from_value(value(groups)?.as_ref(), &group_ok)
+                .map_err(|e| e.at(&at(groups)))?,
+            offsets: ConsumerOffsets::from_value(
+                value(offsets)?.as_ref(),
+                &is_loadable_topic,
+                &group_ok,
+            )
+            .map_err(|e| e.at(&at(offsets)))?,
+        })
+    }
+
+    /// Topics and how many queues each has, the larger of its read and write count.
+    pub(crate) fn topic_counts(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.topics.iter().map(|t| (t.name.as_str(), t.read_queues.max(t.write_queues)))
+    }
+
+    /// Group, topic, queue, next offset.
+    pub(crate) fn group_offsets(&self) -> impl Iterator<Item = (&str, &str, u32, u64)> {
+        self.offsets.iter().flat_map(|(topic, group, queues)| {
+            queues.iter().map(move |(queue, next)| (group, topic, *queue, *next))
+        })
+    }
+
+    pub(crate) fn notices(&self) -> impl Iterator<Item = &String> {
+        self.topics.notices().iter().chain(self.groups.notices()).chain(self.offsets.notices())
+    }
+}
+
+/// What [`Store::close`] did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Closed {
+    /// Messages that were acknowledged above one that was not: `consumerOffset.json` cannot say so, and a broker
+    /// delivers them again.
+    pub(crate) acked_above_gaps: u64,
+    /// A broker may open the directory.
+    pub(crate) broker_ready: bool,
+}
+
+impl Store {
+    /// Writes everything down and gives the directory up. Later calls on any handle fail with
+    /// [`ErrorKind::Closed`]; a second close does nothing.
+    pub(crate) fn close(&self, threads: Threads) -> Result<Closed> {
+        // Under the append lock: no append is half done when the flag is seen.
+        let already = {
+            let _appending = self.appender.lock();
+            self.closed.swap(true, Ordering::SeqCst)
+        };
+        if already {
+            return Ok(Closed::default());
+        }
+        if self.fork.in_child() {
+            // The store belongs to the parent; its files and lock are none of the child's business.
+            return Ok(Closed::default());
+        }
+        self.stop_threads();
+        for thread in threads.0 {
+            let _ = thread.join();
+        }
+        for topic in self.topics.all() {
+            topic.arrived(usize::MAX);
+        }
+        let outcome = self.shut();
+        self.refuse_line();
+        // Last, whatever happened: the next opener must find everything written.
+        let lock = self.lock.lock().take();
+        drop(lock);
+        outcome
+    }
+
+    /// Nobody will let them in any more.
+    fn refuse_line(&self) {
+        for lined in std::mem::take(&mut self.appender.lock().line) {
+            lined.refuse();
+        }
+    }
+
+    fn shut(&self) -> Result<Closed> {
+        self.poison.check()?;
+        self.admit_line(&mut self.appender.lock())?;
+        self.sync_queues()?;
+        self.progress.close()?;
+        self.log.remove_unused()?;
+        let acked_above_gaps = self.write_config()?;
+        let damaged = self.damaged.load(Ordering::SeqCst);
+        if damaged {
+            // A broker's own recovery would cut the log at the damage: the marker stays, and the next open looks again.
+            return Ok(Closed { acked_above_gaps, broker_ready: false });
+        }
+        self.write_stamp()?;
+        let root = self.layout.root();
+        for (path, dir) in [
+            (self.layout.abort(), root.to_path_buf()),
+            (self.layout.marker(), self.layout.commitlog()),
+        ] {
+            match self.storage.remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io(e, &path, "remove"));
+                }
+                _ => {}
+            }
+            self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))?;
+        }
+        Ok(Closed { acked_above_gaps, broker_ready: true })
+    }
+
+    /// RocketMQ's checkpoint: up to which store time log and queues are flushed.
+    pub(super) fn write_checkpoint(&self) -> Result<()> {
+        let last = self.appender.lock().last_ms;
+        let checkpoint = Checkpoint {
+            physic_timestamp: last,
+            logics_timestamp: last,
+            index_timestamp: last,
+            master_flushed_offset: 0,
+            confirm_offset: i64::try_from(self.log.durable()).unwrap_or(0),
+        };
+        write_small(&*self.storage, &self.layout.checkpoint(), &checkpoint.encode())
+    }
+
+    /// `config/` as RocketMQ has it. Returns how many acknowledged messages its offsets cannot express.
+    fn write_config(&self) -> Result<u64> {
+        let now = self.clock.wall_ms();
+        let mut config = self.config.lock();
+        for topic in self.topics.all() {
+            let count = topic.queue_count();
+            let known = config.topics.get(topic.name());
+            let queues = known.map_or(0, |t| t.read_queues.max(t.write_queues));
+            let perm = known.map_or(PERM_READ_WRITE, |t| t.perm);
+            if queues < count {
+                config.topics.insert(TopicConfig {
+                    name: topic.name().to_string(),
+                    read_queues: count,
+                    write_queues: count,
+                    perm,
+                })?;
+            }
+        }
+        let state = self.progress.snapshot_state();
+        let mut above = 0;
+        for cursor in &state.cursors {
+            if validate_group(&cursor.group).is_ok() && !config.groups.contains(&cursor.group) {
+                config.groups.insert(&cursor.group);
+            }
+            let watermark = cursor.acked.watermark();
+            above += cursor.acked.acked_above();
+            config.offsets.set(&cursor.topic, &cursor.group, cursor.queue, watermark);
+        }
+        let dir = self.layout.config();
+        let [topics, groups, offsets] = CONFIG_FILES;
+        let values = [
+            (topics, config.topics.to_value(now)),
+            (groups, config.groups.to_value(now)),
+            (offsets, config.offsets.to_value(now)),
+        ];
+        for (name, value) in values {
+            config::save(&*self.storage, &dir, name, to_text(&value).as_bytes())?;
+        }
+        self.write_broker_conf()?;
+        Ok(above)
+    }
+
+    /// The settings that a broker needs to open this directory, where they are not its defaults.
+    fn write_broker_conf(&self) -> Result<()> {
+        let text = format!(
+            "# What a RocketMQ broker needs to open this store. Add your own names and addresses.\n\
+             storePathRootDir={}\n\
+             mappedFileSizeCommitLog={}\n\
+             mappedFileSizeConsumeQueue={}\n\
+             storeType=default\n\
+             # PocketMQ's records carry a whole-record checksum; a broker need not write it.\n\
+             enabledAppendPropCRC=false\n\
+             # Set before the first start: a broker deletes files by their age.\n\
+             fileReservedTime=72\n",
+            self.layout.root().display(),
+            self.geometry.segment_size,
+            self.geometry.queue_file_size,
+        );
+        write_small(&*self.storage, &self.layout.broker_conf(), text.as_bytes())
+    }
+
+    fn write_stamp(&self) -> Result<()> {
+        let ends = QueueEnds {
+            generation: self.generation,
+            topics: self
+                .topics
+                .all()
+                .iter()
+                .map(|t| (t.name().to_string(), t.queues().map(|(_, q)| q.extent()).collect()))
+                .collect(),
+        };
+        let queues_crc = ends.write(&*self.storage, &self.layout)?;
+        let mut configs = Vec::new();
+        for name in CONFIG_FILES {
+            let path = self.layout.config().join(name);
+            let text = super::read_small(&*self.storage, &path, 1 << 30)?.unwrap_or_default();
+            configs.push((name.to_owned(), crc32fast::hash(&text)));
+        }
+        let segments = self.log.segments();
+        let base = |s: Option<&Arc<crate::commitlog::segment::Segment>>| s.map_or(0, |s| s.base());
+        let stamp = CleanStamp {
+            generation: self.generation,
+            log_end: self.log.durable(),
+            files: u32::try_from(segments.len()).unwrap_or(u32::MAX),
+            first_base: base(segments.first()),
+            last_base: base(segments.last()),
+            queues_crc,
+            configs,
+        };
+        stamp.write(&*self.storage, &self.layout)
+    }
+
+    /// Says why closing could not finish, when an earlier failure stopped the store.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poison.check().is_err_and(|e| e.kind() == ErrorKind::Poisoned)
+    }
+}

@@ -1,0 +1,205 @@
+//! What the flusher and the housekeeper do to the store.
+
+use crate::error::Result;
+use crate::flush::housekeeper::House;
+use crate::flush::{Target, Waited};
+use crate::sync::{Arc, Ordering};
+
+use super::Store;
+
+impl Target for Store {
+    fn durable(&self) -> u64 {
+        self.log.durable()
+    }
+
+    fn commit(&self) -> Result<()> {
+        let mut appender = self.appender.lock();
+        let admitted = self.admit_line(&mut appender);
+        drop(appender);
+        self.or_poison(admitted.and_then(|()| self.log.commit()))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.poison.check()?;
+        if !self.appender_line_is_empty() {
+            self.commit()?;
+        }
+        let synced = self.log.sync().and_then(|durable| self.raise_floor(durable));
+        self.or_poison(synced)
+    }
+
+    fn sync_progress(&self) -> Result<()> {
+        self.poison.check()?;
+        self.acks_armed.store(false, Ordering::SeqCst);
+        let synced = self.progress.sync();
+        self.or_poison(synced)
+    }
+
+    fn disarm(&self) -> bool {
+        let mut appender = self.appender.lock();
+        let quiet = appender.tail.end == self.log.durable()
+            && appender.line.is_empty()
+            && !self.progress.dirty();
+        if quiet {
+            appender.armed = false;
+        }
+        quiet
+    }
+
+    fn failed(&self) -> bool {
+        self.poison.is_set()
+    }
+
+    fn abandon(&self) {
+        self.poison.set("the flusher thread died");
+        self.flusher.release_all();
+    }
+}
+
+impl House for Store {
+    fn chores(&self) {
+        let done = self.tidy();
+        let _ = self.or_poison(done);
+    }
+
+    fn abandon(&self) {
+        self.poison.set("the housekeeping thread died");
+        self.flusher.release_all();
+    }
+}
+
+impl Store {
+    fn appender_line_is_empty(&self) -> bool {
+        self.appender.lock().line.is_empty()
+    }
+
+    /// Space ahead of the writer, and units into their files.
+    fn tidy(&self) -> Result<()> {
+        self.poison.check()?;
+        let wants_space = {
+            let appender = self.appender.lock();
+            self.log.wants_space(&appender.tail)
+        };
+        if wants_space {
+            match self.log.prepare_space() {
+                // Nobody needs it yet; whoever does will be told.
+                Err(e) if e.kind() == crate::ErrorKind::Full => {}
+                other => other?,
+            }
+        }
+        self.file_units()?;
+        Ok(())
+    }
+
+    /// Writes the units that are in memory to their files. Returns the log offset below which all units are in files.
+    pub(super) fn file_units(&self) -> Result<u64> {
+        let _one = self.filing.lock();
+        let (queues, filed_to) = {
+            let mut appender = self.appender.lock();
+            appender.filed_at = appender.tail.end;
+            (std::mem::take(&mut appender.unfiled), appender.tail.end)
+        };
+        for (at, (topic, id)) in queues.iter().enumerate() {
+            let Some(queue) = topic.queue(*id) else { continue };
+            let (first, units) = queue.unfiled();
+            if let Err(e) = self.files.write((topic.name(), *id), first, &units) {
+                let rest = queues.get(at..).unwrap_or_default();
+                self.appender.lock().unfiled.extend(rest.iter().cloned());
+                return Err(e);
+            }
+            if queue.mark_filed(units.len()) {
+                self.appender.lock().unfiled.push((Arc::clone(topic), *id));
+            }
+        }
+        Ok(filed_to)
+    }
+
+    /// Makes queues durable behind the log, in that order, and remembers how far.
+    pub(super) fn sync_queues(&self) -> Result<()> {
+        let filed_to = self.file_units()?;
+        let durable = self.log.sync()?;
+        self.files.sync()?;
+        self.queues_durable.store(filed_to.min(durable), Ordering::SeqCst);
+        self.write_checkpoint()?;
+        self.floor.lock().write(durable, filed_to.min(durable), true)
+    }
+
+    /// Writes down, outside the staging buffer, how far the log is durable.
+    fn raise_floor(&self, durable: u64) -> Result<()> {
+        let segment = self.log.segment_size();
+        let mut floor = self.floor.lock();
+        let rolled = durable / segment != floor.durable() / segment;
+        let queues = self.queues_durable.load(Ordering::SeqCst);
+        floor.write(durable, queues, rolled)?;
+        drop(floor);
+        if rolled { self.sync_queues() } else { Ok(()) }
+    }
+
+    /// Waits until `position` is durable, at most for the configured time.
+    pub(crate) fn wait_durable(&self, position: u64) -> Waited {
+        let deadline = self.clock.now() + self.settings.sync_timeout;
+        self.flusher.wait_durable(self, position, Some(deadline))
+    }
+
+    /// Polls for `position` to become durable; the waker is woken when there is something new.
+    pub(crate) fn poll_durable(
+        &self,
+        position: u64,
+        deadline: std::time::Instant,
+        waker: &std::task::Waker,
+    ) -> Option<Waited> {
+        if self.log.durable() < position && !self.settings.threaded {
+            return Some(self.flusher.wait_durable(self, position, None));
+        }
+        if self.flusher.wake_when_durable(self, position, waker) {
+            if self.clock.now() >= deadline {
+                return Some(Waited::TimedOut);
+            }
+            self.housekeeper.wake_at(deadline, waker);
+            return None;
+        }
+        Some(if self.log.durable() >= position { Waited::Durable } else { Waited::Failed })
+    }
+
+    /// Starts making `position` durable without waiting.
+    pub(crate) fn ask_durable(&self, position: u64) {
+        self.flusher.ask_durable(position);
+    }
+
+    /// Has `waker` woken at `deadline`; `true` if that is now or past.
+    pub(crate) fn remind(&self, deadline: std::time::Instant, waker: &std::task::Waker) -> bool {
+        if self.clock.now() >= deadline {
+            return true;
+        }
+        self.housekeeper.wake_at(deadline, waker);
+        false
+    }
+
+    /// Everything sent and acknowledged before this call survives a power cut when it returns.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.check_writable()?;
+        let mut appender = self.appender.lock();
+        self.admit_line(&mut appender)?;
+        let end = appender.tail.end;
+        drop(appender);
+        match self.flusher.wait_durable(self, end, None) {
+            Waited::Durable => self.sync_progress(),
+            Waited::TimedOut | Waited::Failed => {
+                self.check_writable()?;
+                Err(crate::Error::closed())
+            }
+        }
+    }
+
+    /// An acknowledgement was written: the flusher makes it durable within the flush interval.
+    pub(crate) fn acknowledged(&self) {
+        if !self.acks_armed.swap(true, Ordering::SeqCst) {
+            self.flusher.arm();
+        }
+    }
+
+    pub(super) fn stop_threads(&self) {
+        self.flusher.stop();
+        self.housekeeper.stop();
+    }
+}

@@ -1,0 +1,238 @@
+//! A stored message, as it lies in the log.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::commitlog::format::{self, Checks, Decoded, Host, RecordCrc, RecordView};
+use crate::commitlog::segment::LogBytes;
+use crate::message::properties::{self, Properties, name};
+use crate::message::{LogOffset, MessageId, QueueId, QueueOffset};
+
+/// A stored message: a borrow of its record in the log, kept alive as long as this lives.
+///
+/// Cloning is cheap. The body is never printed.
+#[derive(Clone)]
+pub struct Message {
+    bytes: LogBytes,
+    head: Head,
+    topic: Range<usize>,
+    body: Range<usize>,
+    properties: Range<usize>,
+}
+
+/// The fixed fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Head {
+    size: u32,
+    magic: u32,
+    body_crc: u32,
+    queue_id: u32,
+    flag: i32,
+    queue_offset: u64,
+    physical_offset: u64,
+    sys_flag: i32,
+    born_timestamp: i64,
+    born_host: Host,
+    store_timestamp: i64,
+    store_host: Host,
+    reconsume_times: i32,
+    prepared_transaction_offset: i64,
+}
+
+impl Message {
+    /// Checks and takes apart one whole record. `Err` says what is wrong with it.
+    pub(crate) fn parse(bytes: LogBytes, own: bool) -> Result<Self, &'static str> {
+        let record_crc = if own { RecordCrc::Require } else { RecordCrc::Ignore };
+        let slice = bytes.as_slice();
+        let view = match format::decode(slice, Checks { body_crc: true, record_crc }) {
+            Decoded::Record(view) if view.size as usize == slice.len() => view,
+            Decoded::Record(_) => return Err("the record has another length than its queue says"),
+            Decoded::Bad(what) => return Err(what),
+            Decoded::Empty => return Err("nothing is written where its queue points"),
+            Decoded::Blank { .. } => return Err("its queue points to an end mark"),
+            Decoded::Incomplete { .. } => return Err("the record is longer than its queue says"),
+        };
+        let place = |part: &[u8]| {
+            let at = part.as_ptr().addr() - slice.as_ptr().addr();
+            at..at + part.len()
+        };
+        let (topic, body, properties) =
+            (place(view.topic.as_bytes()), place(view.body), place(view.properties));
+        let head = Head::of(&view);
+        Ok(Self { head, topic, body, properties, bytes })
+    }
+
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.as_slice().get(range.clone()).unwrap_or_default()
+    }
+
+    /// The topic the record is stored in.
+    pub fn topic(&self) -> &str {
+        // Checked when the record was parsed; the bytes do not change.
+        std::str::from_utf8(self.part(&self.topic)).unwrap_or_default()
+    }
+
+    /// The queue of the topic.
+    pub fn queue(&self) -> QueueId {
+        self.head.queue_id.into()
+    }
+
+    /// The position in the queue.
+    pub fn queue_offset(&self) -> QueueOffset {
+        self.head.queue_offset.into()
+    }
+
+    /// The position in the commit log.
+    pub fn log_offset(&self) -> LogOffset {
+        self.head.physical_offset.into()
+    }
+
+    /// The size of the whole record, in bytes.
+    pub fn size(&self) -> u32 {
+        self.head.size
+    }
+
+    /// The body as stored: borrowed from the log, without a copy. Compressed if the sender compressed it.
+    pub fn body(&self) -> &[u8] {
+        self.part(&self.body)
+    }
+
+    /// The identity: the `UNIQ_KEY` property if there is one, else the offset message id.
+    pub fn id(&self) -> MessageId {
+        self.property(name::UNIQ_KEY).map_or_else(|| self.offset_id(), MessageId::unique)
+    }
+
+    /// RocketMQ's offset message id: store host and commit log position.
+    pub fn offset_id(&self) -> MessageId {
+        self.head.store_host.message_id(self.head.physical_offset)
+    }
+
+    /// The value of a property.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        properties::get(self.part(&self.properties), name)
+    }
+
+    /// All properties, in stored order, without the record checksum.
+    pub fn properties(&self) -> Properties {
+        Properties::parse(format::strip_crc_tail(self.part(&self.properties)))
+    }
+
+    /// All properties, the record checksum (`__CRC32#`) included where there is one.
+    pub fn raw_properties(&self) -> Properties {
+        Properties::parse(self.part(&self.properties))
+    }
+
+    /// The tag (`TAGS`), if there is one.
+    #[doc(alias = "TAGS")]
+    pub fn tag(&self) -> Option<&str> {
+        self.property(name::TAGS)
+    }
+
+    /// The business keys (`KEYS`).
+    #[doc(alias = "KEYS")]
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.property(name::KEYS).unwrap_or_default().split(' ').filter(|key| !key.is_empty())
+    }
+
+    /// The key that messages are ordered by (`__SHARDINGKEY`).
+    #[doc(alias = "__SHARDINGKEY")]
+    pub fn order_key(&self) -> Option<&str> {
+        self.property(name::SHARDING_KEY)
+    }
+
+    /// When the producer made it, by its clock.
+    pub fn born_at(&self) -> SystemTime {
+        instant(self.head.born_timestamp)
+    }
+
+    /// When it was stored, by this machine's clock. Never decreases along the log.
+    pub fn stored_at(&self) -> SystemTime {
+        instant(self.head.store_timestamp)
+    }
+
+    pub(crate) fn store_timestamp(&self) -> i64 {
+        self.head.store_timestamp
+    }
+
+    /// The fixed fields of the record, under RocketMQ's names.
+    pub fn record(&self) -> RecordFields {
+        let head = &self.head;
+        RecordFields {
+            magic: head.magic.cast_signed(),
+            body_crc: head.body_crc,
+            flag: head.flag,
+            sys_flag: head.sys_flag,
+            born_timestamp: head.born_timestamp,
+            born_host: head.born_host.to_string(),
+            store_timestamp: head.store_timestamp,
+            store_host: head.store_host.to_string(),
+            reconsume_times: head.reconsume_times,
+            prepared_transaction_offset: head.prepared_transaction_offset,
+        }
+    }
+}
+
+impl Head {
+    fn of(view: &RecordView<'_>) -> Self {
+        Self {
+            size: view.size,
+            magic: view.magic,
+            body_crc: view.body_crc,
+            queue_id: view.queue_id,
+            flag: view.flag,
+            queue_offset: view.queue_offset,
+            physical_offset: view.physical_offset,
+            sys_flag: view.sys_flag,
+            born_timestamp: view.born_timestamp,
+            born_host: view.born_host,
+            store_timestamp: view.store_timestamp,
+            store_host: view.store_host,
+            reconsume_times: view.reconsume_times,
+            prepared_transaction_offset: view.prepared_transaction_offset,
+        }
+    }
+}
+
+fn instant(ms: i64) -> SystemTime {
+    let since = Duration::from_millis(ms.unsigned_abs());
+    let at = if ms < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) };
+    at.unwrap_or(UNIX_EPOCH)
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("topic", &self.topic())
+            .field("queue", &self.queue())
+            .field("queue_offset", &self.queue_offset())
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The fixed fields of a record that have no better home, under RocketMQ's names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordFields {
+    /// Version of the record: `0xDAA320A7` (V1) or `0xDAA320AB` (V2), as a signed number.
+    pub magic: i32,
+    /// CRC-32 of the stored body, without its highest bit.
+    pub body_crc: u32,
+    /// The sender's flag.
+    pub flag: i32,
+    /// RocketMQ's flag bits: compression, transaction type, IPv6 hosts.
+    pub sys_flag: i32,
+    /// When the producer made it, in milliseconds since the epoch.
+    pub born_timestamp: i64,
+    /// Address and port of the producer.
+    pub born_host: String,
+    /// When it was stored, in milliseconds since the epoch.
+    pub store_timestamp: i64,
+    /// Address and port of the broker.
+    pub store_host: String,
+    /// How often it was sent back.
+    pub reconsume_times: i32,
+    /// Commit log position of the half message it was committed from, or 0.
+    pub prepared_transaction_offset: i64,
+}

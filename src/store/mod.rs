@@ -1,0 +1,268 @@
+//! The one place where log, consume queues, progress and flush meet.
+//!
+//! Locks, in the order they are taken: the append lock (`appender`), the log's spare file, `committing`, a queue's tail; the
+//! flusher's and the housekeeper's orders, the progress journal. `filing` is taken before the append lock. Nothing is held
+//! while a listener is told of an arrival.
+
+pub(crate) mod append;
+pub(crate) mod checkpoint;
+pub(crate) mod close;
+mod flushing;
+mod heal;
+pub(crate) mod line;
+pub(crate) mod message;
+mod open;
+mod poison;
+pub(crate) mod read;
+pub(crate) mod readonly;
+mod recovery;
+pub(crate) mod report;
+mod state;
+mod survey;
+pub(crate) mod topics;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::ErrorKind as IoKind;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::commitlog::CommitLog;
+use crate::consumequeue::files::QueueFiles;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flush::Flusher;
+use crate::flush::housekeeper::Housekeeper;
+use crate::io::mapping::ForkGuard;
+use crate::io::{LockGuard, Storage};
+use crate::layout::Layout;
+use crate::options::{Flush, Options, Reads};
+use crate::progress::Progress;
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
+
+use append::Appender;
+use poison::Poison;
+use report::OpenReport;
+use state::{FloorFile, Generation, OwnRanges};
+use topics::{Topic, Topics};
+
+/// An open store.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) layout: Layout,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    pub(crate) topics: Topics,
+    pub(crate) progress: Progress,
+    pub(crate) report: OpenReport,
+    generation: u64,
+    log: CommitLog,
+    files: QueueFiles,
+    appender: Mutex<Appender>,
+    flusher: Flusher,
+    housekeeper: Housekeeper,
+    poison: Poison,
+    closed: AtomicBool,
+    /// Which parts of the log we wrote, so that a missing record checksum proves damage there.
+    own: OwnRanges,
+    floor: Mutex<FloorFile>,
+    /// Units below this log offset are in files, and durable.
+    queues_durable: AtomicU64,
+    /// Held while units go to their files.
+    filing: Mutex<()>,
+    /// Held while a topic is created.
+    creating: Mutex<()>,
+    /// What the generation file says.
+    geometry: Generation,
+    /// The queues were derived anew because a unit was found wrong.
+    healed: AtomicBool,
+    /// The store has damage in the middle, so a broker must not open it.
+    damaged: AtomicBool,
+    /// `config/` as read at open, to be written back with what is new.
+    config: Mutex<close::Config>,
+    acks_armed: AtomicBool,
+    fork: ForkGuard,
+    lock: Mutex<Option<Box<dyn LockGuard>>>,
+}
+
+/// The options the running store needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) flush: Flush,
+    pub(crate) reads: Reads,
+    pub(crate) sync_timeout: Duration,
+    pub(crate) line: usize,
+    pub(crate) create_topics: bool,
+    pub(crate) default_queues: u32,
+    pub(crate) threaded: bool,
+    pub(crate) volatile: bool,
+}
+
+impl Settings {
+    pub(crate) fn of(options: &Options) -> Self {
+        Self {
+            flush: options.flush,
+            reads: options.reads,
+            sync_timeout: options.sync_timeout,
+            line: options.line,
+            create_topics: options.create_topics,
+            default_queues: options.default_queues,
+            threaded: options.background,
+            volatile: options.volatile,
+        }
+    }
+
+    /// Readers stop at the durable position.
+    fn is_sync(&self) -> bool {
+        self.flush == Flush::Sync
+    }
+}
+
+/// The store's threads, joined at close.
+#[derive(Debug, Default)]
+pub(crate) struct Threads(Vec<JoinHandle<()>>);
+
+impl Store {
+    /// Starts the threads. Without them (in tests) whoever needs something done does it.
+    pub(crate) fn spawn(self: &Arc<Self>) -> Result<Threads> {
+        if !self.settings.threaded {
+            return Ok(Threads::default());
+        }
+        let start = || {
+            let flush = Flusher::spawn(self, |s| &s.flusher)?;
+            let keep = Housekeeper::spawn(self, |s| &s.housekeeper)?;
+            Ok(vec![flush, keep])
+        };
+        match start() {
+            Ok(threads) => Ok(Threads(threads)),
+            Err(e) => {
+                self.flusher.stop();
+                Err(Error::io(e, self.layout.root(), "start the store's threads"))
+            }
+        }
+    }
+
+    /// Refuses writes after close, after a failure, and in a forked child (which shares the parent's locks and memory).
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        self.poison.check()
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Error::closed());
+        }
+        if self.fork.in_child() {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "this handle belongs to the parent process; open the queue in the process that uses it",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// The topic of that name, created if the options allow it. Durable before its first use.
+    pub(crate) fn topic(&self, name: &str) -> Result<Arc<Topic>> {
+        if let Some(topic) = self.topics.get(name) {
+            return Ok(topic);
+        }
+        if !self.settings.create_topics {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "topic {name} does not exist, and topics are not created on first use here"
+                ),
+            ));
+        }
+        self.create_topic(name, self.settings.default_queues, false)
+    }
+
+    /// Creates a topic. If it exists with another number of queues and `exact` is asked for, that is an error.
+    pub(crate) fn create_topic(&self, name: &str, queues: u32, exact: bool) -> Result<Arc<Topic>> {
+        crate::message::names::validate_topic(name)?;
+        if !(1..=crate::options::MAX_QUEUES).contains(&queues) {
+            return Err(Error::invalid(format!(
+                "a topic has from 1 to {} queues, not {queues}",
+                crate::options::MAX_QUEUES
+            )));
+        }
+        let _one = self.creating.lock();
+        if let Some(topic) = self.topics.get(name) {
+            return if exact && topic.queue_count() != queues {
+                Err(Error::invalid(format!(
+                    "topic {name} exists with {} queues, not {queues}",
+                    topic.queue_count()
+                )))
+            } else {
+                Ok(topic)
+            };
+        }
+        self.check_writable()?;
+        let added = self.progress.add_topic(name, queues);
+        self.or_poison(added)?;
+        let new = || crate::consumequeue::ConsumeQueue::new(crate::consumequeue::Extent::default());
+        Ok(self.topics.insert(Topic::new(name, (0..queues).map(|_| new()))))
+    }
+
+    /// Passes a result on; a failure that leaves the disk in doubt stops the store.
+    pub(crate) fn or_poison<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|e| match e.kind() {
+            ErrorKind::Full
+            | ErrorKind::Closed
+            | ErrorKind::Poisoned
+            | ErrorKind::InvalidArgument
+            | ErrorKind::NotFound => e,
+            _ => self.poisoned_by(e),
+        })
+    }
+
+    pub(crate) fn poisoned_by(&self, error: Error) -> Error {
+        self.poison.set(&error.to_string());
+        self.flusher.release_all();
+        error
+    }
+}
+
+/// Reads a whole small file; `None` if it does not exist.
+fn read_small(
+    storage: &dyn Storage,
+    path: &std::path::Path,
+    limit: u64,
+) -> Result<Option<Vec<u8>>> {
+    let io = |e| Error::io(e, path, "read");
+    let file = match storage.open(path, crate::io::OpenMode::Read) {
+        Ok(file) => file,
+        Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
+        Err(e) => return Err(io(e)),
+    };
+    let len = file.len().map_err(io)?;
+    if len > limit {
+        return Err(Error::corrupt(path, limit, "the file is larger than it can be"));
+    }
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    file.read_at(0, &mut bytes).map_err(io)?;
+    Ok(Some(bytes))
+}
+
+/// Replaces a small file as a whole: after a crash the old or the new one is there. Durable when it returns.
+fn write_small(storage: &dyn Storage, path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    let write = || {
+        match storage.remove_file(&temporary) {
+            Err(e) if e.kind() != IoKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let file = storage.open(&temporary, crate::io::OpenMode::CreateNew)?;
+        file.write_at(0, bytes)?;
+        file.sync()?;
+        storage.rename(&temporary, path)?;
+        storage.sync_dir(path.parent().unwrap_or(path))
+    };
+    write().map_err(|e| Error::io(e, path, "write"))
+}

@@ -1,0 +1,316 @@
+//! Opening: who was here last, what wins, and the order in which things are made true again.
+
+use std::io::ErrorKind as IoKind;
+use std::path::Path;
+
+use crate::clock::Clock;
+use crate::commitlog::{CommitLog, LogStart};
+use crate::consumequeue::ConsumeQueue;
+use crate::consumequeue::files::QueueFiles;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flush::Flusher;
+use crate::flush::housekeeper::Housekeeper;
+use crate::io::mapping::ForkGuard;
+use crate::io::{LockGuard, OpenMode, Storage};
+use crate::layout::{Layout, MARKER_TEXT};
+use crate::options::{DEFAULT_QUEUE_FILE_SIZE, DEFAULT_SEGMENT_SIZE, Flush, Options};
+use crate::progress::{self, State};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex};
+
+use super::append::Appender;
+use super::close::Config;
+use super::poison::Poison;
+use super::recovery::{Recovered, Recovery};
+use super::report::{Damage, History, OpenReport};
+use super::state::{FloorFile, FloorMark, Generation};
+use super::survey::Survey;
+use super::topics::{Topic, Topics};
+use super::{Settings, Store, Threads};
+
+impl Store {
+    /// Opens (or creates) the store in `root`.
+    pub(crate) fn open(
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        root: &Path,
+        options: &Options,
+    ) -> Result<(Arc<Self>, Threads)> {
+        options.check()?;
+        let layout = Layout::new(root);
+        storage.create_dir_all(root).map_err(|e| Error::io(e, root, "create the store folder"))?;
+        // Before anything is read: what is read must still be so when it is acted upon.
+        let lock = take_lock(&*storage, &layout)?;
+        let survey = Survey::of(&*storage, &layout)?;
+        let history = survey.history(options.conflict)?;
+        let mut generation = next_generation(&survey, history, options)?;
+        mark_in_use(&*storage, &layout)?;
+
+        let files = QueueFiles::new(&storage, &layout, generation.queue_file_size);
+        let recovery = Recovery {
+            storage: &storage,
+            layout: &layout,
+            survey: &survey,
+            history,
+            segment_size: generation.segment_size,
+            files: &files,
+        };
+        let recovered = recovery.run()?;
+        let config = Config::load(&*storage, &layout)?;
+        let mut state = recovery.progress(&config, &recovered)?;
+        let topics = gather_topics(&config, &state, &recovered);
+        if history == History::Clean {
+            state.topics.clear();
+            state.groups.clear();
+        }
+        generation.own.open_at(recovered.end);
+
+        let store = Self::start(
+            Start {
+                storage,
+                clock,
+                layout,
+                lock,
+                generation,
+                recovered,
+                state,
+                topics,
+                files,
+                config,
+            },
+            options,
+        )?;
+        let store = Arc::new(store);
+        let threads = store.spawn()?;
+        Ok((store, threads))
+    }
+
+    /// New staging buffer, journal and floor file first; the generation rises last. A kill in between leaves the old
+    /// generation's files untouched, and the same recovery runs again.
+    fn start(start: Start, options: &Options) -> Result<Self> {
+        let Start {
+            storage,
+            clock,
+            layout,
+            lock,
+            generation,
+            recovered,
+            state,
+            topics,
+            files,
+            config,
+        } = start;
+        let number = generation.number;
+        let own = layout.own();
+        let log_start = LogStart {
+            generation: number,
+            segment_size: generation.segment_size,
+            bases: recovered.bases.clone(),
+            end: recovered.end,
+            staging_size: options.staging_size,
+            lock_staging: options.lock_staging,
+        };
+        let (log, tail) = CommitLog::start(&storage, &layout, &log_start)?;
+        let progress = progress::start(Arc::clone(&storage), &own, number, state)?;
+        let mark = FloorMark { durable: recovered.end, queues: recovered.end };
+        let floor = FloorFile::create(&*storage, &layout, number, mark)?;
+        generation.write(&*storage, &layout)?;
+        remove_older(&*storage, &layout, number)?;
+
+        let settings = Settings::of(options);
+        let interval = match options.flush {
+            Flush::Async { interval } => interval,
+            Flush::Sync => crate::options::DEFAULT_FLUSH_INTERVAL,
+        };
+        let report = report_of(&recovered);
+        Ok(Self {
+            flusher: Flusher::new(Arc::clone(&clock), interval, settings.threaded),
+            housekeeper: Housekeeper::new(Arc::clone(&clock)),
+            appender: Mutex::new(Appender {
+                tail,
+                last_ms: recovered.last_timestamp,
+                line: std::collections::VecDeque::new(),
+                unfiled: Vec::new(),
+                filed_at: recovered.end,
+                armed: false,
+            }),
+            damaged: AtomicBool::new(!report.damage.is_empty()),
+            queues_durable: AtomicU64::new(recovered.end),
+            storage,
+            layout,
+            clock,
+            settings,
+            topics,
+            progress,
+            report,
+            generation: number,
+            log,
+            files,
+            poison: Poison::default(),
+            closed: AtomicBool::new(false),
+            own: generation.own.clone(),
+            geometry: generation,
+            floor: Mutex::new(floor),
+            filing: Mutex::new(()),
+            creating: Mutex::new(()),
+            healed: AtomicBool::new(false),
+            config: Mutex::new(config),
+            acks_armed: AtomicBool::new(false),
+            fork: ForkGuard::new(),
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+}
+
+/// Everything that opening has put together.
+struct Start {
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    layout: Layout,
+    lock: Box<dyn LockGuard>,
+    generation: Generation,
+    recovered: Recovered,
+    state: State,
+    topics: Topics,
+    files: QueueFiles,
+    config: Config,
+}
+
+fn take_lock(storage: &dyn Storage, layout: &Layout) -> Result<Box<dyn LockGuard>> {
+    let path = layout.lock();
+    storage.lock(&path).map_err(|e| match e.kind() {
+        IoKind::WouldBlock => Error::new(
+            ErrorKind::Locked,
+            "another process, or another handle in this one, has this store open",
+        )
+        .at(layout.root()),
+        _ => Error::io(e, &path, "lock the store"),
+    })
+}
+
+/// An option that disagrees with an existing store is an error; what the store does not tell comes from the options.
+fn next_generation(survey: &Survey, history: History, options: &Options) -> Result<Generation> {
+    let pick =
+        |what: &str, stored: Option<u64>, asked: Option<u64>, default: u64| match (stored, asked) {
+            (Some(stored), Some(asked)) if stored != asked => Err(Error::invalid(format!(
+                "this store has a {what} of {stored} bytes, not {asked}; leave the option out"
+            ))),
+            (Some(size), _) | (None, Some(size)) => Ok(size),
+            (None, None) => Ok(default),
+        };
+    let old = survey.generation.clone().unwrap_or_default();
+    let mut own = old.own;
+    if history == History::Foreign {
+        // Whoever wrote since then wrote without our checksums, or we do not know since when.
+        own.close_at(survey.stamp.as_ref().map_or(0, |s| s.log_end));
+    }
+    Ok(Generation {
+        number: old.number + 1,
+        segment_size: pick(
+            "segment size",
+            survey.segment_size,
+            options.segment_size,
+            DEFAULT_SEGMENT_SIZE,
+        )?,
+        queue_file_size: pick(
+            "consume queue file size",
+            survey.queue_file_size,
+            options.queue_file_size,
+            DEFAULT_QUEUE_FILE_SIZE,
+        )?,
+        own,
+    })
+}
+
+/// Before any file changes: the marker that stops a broker, no stamp, `abort`. Each durable before the next.
+fn mark_in_use(storage: &dyn Storage, layout: &Layout) -> Result<()> {
+    for dir in [layout.commitlog(), layout.own(), layout.config()] {
+        storage.create_dir_all(&dir).map_err(|e| Error::io(e, &dir, "create a store folder"))?;
+    }
+    let marker = layout.marker();
+    put_file(storage, &marker, MARKER_TEXT.as_bytes())?;
+    let clean = layout.clean();
+    match storage.remove_file(&clean) {
+        Ok(()) => storage
+            .sync_dir(&layout.own())
+            .map_err(|e| Error::io(e, &layout.own(), "sync the folder"))?,
+        Err(e) if e.kind() == IoKind::NotFound => {}
+        Err(e) => return Err(Error::io(e, &clean, "remove the clean stamp")),
+    }
+    put_file(storage, &layout.abort(), std::process::id().to_string().as_bytes())
+}
+
+/// Writes a file in place, durably: for the two files whose existence alone has a meaning.
+fn put_file(storage: &dyn Storage, path: &Path, content: &[u8]) -> Result<()> {
+    let put = || {
+        let file = match storage.open(path, OpenMode::CreateNew) {
+            Err(e) if e.kind() == IoKind::AlreadyExists => storage.open(path, OpenMode::Write)?,
+            other => other?,
+        };
+        file.set_len(content.len() as u64)?;
+        file.write_at(0, content)?;
+        file.sync()?;
+        storage.sync_dir(path.parent().unwrap_or(path))
+    };
+    put().map_err(|e| Error::io(e, path, "write"))
+}
+
+/// Removes what older generations left in `pocketmq/`.
+fn remove_older(storage: &dyn Storage, layout: &Layout, generation: u64) -> Result<()> {
+    let own = layout.own();
+    progress::remove_older(storage, &own, generation)?;
+    let entries = storage.list(&own).map_err(|e| Error::io(e, &own, "list"))?;
+    for entry in entries {
+        let older = ["staging.", "floor."]
+            .iter()
+            .find_map(|prefix| entry.name.strip_prefix(prefix))
+            .and_then(|n| n.parse::<u64>().ok())
+            .is_some_and(|n| n != generation);
+        if older {
+            let path = own.join(&entry.name);
+            storage.remove_file(&path).map_err(|e| Error::io(e, &path, "remove"))?;
+        }
+    }
+    storage.sync_dir(&own).map_err(|e| Error::io(e, &own, "sync the folder"))
+}
+
+/// A topic has as many queues as its configuration, its journal entry, its folders or its records say, whichever is most.
+fn gather_topics(config: &Config, state: &State, recovered: &Recovered) -> Topics {
+    let mut counts: std::collections::BTreeMap<&str, u32> = std::collections::BTreeMap::new();
+    let mut at_least = |name, queues: u32| {
+        let count = counts.entry(name).or_default();
+        *count = queues.max(*count).max(1);
+    };
+    for (name, queues) in config.topic_counts() {
+        at_least(name, queues);
+    }
+    for topic in &state.topics {
+        at_least(&topic.name, topic.queues);
+    }
+    for (name, extents) in &recovered.extents {
+        at_least(name, u32::try_from(extents.len()).unwrap_or(u32::MAX));
+    }
+    let topics = Topics::default();
+    for (name, count) in counts {
+        let extents = recovered.extents.get(name);
+        let extent = |id| extents.and_then(|e| e.get(id)).copied().unwrap_or_default();
+        let queue = |id: u32| ConsumeQueue::new(extent(id as usize));
+        topics.insert(Topic::new(name, (0..count).map(queue)));
+    }
+    topics
+}
+
+fn report_of(recovered: &Recovered) -> OpenReport {
+    OpenReport {
+        history: recovered.history,
+        records_scanned: recovered.scanned,
+        records_replayed: recovered.replayed,
+        bytes_cut: recovered.bytes_cut,
+        units_mended: recovered.mended,
+        damage: recovered
+            .faults
+            .iter()
+            .map(|f| Damage { file: f.path.clone(), offset: f.at, what: f.what.clone() })
+            .collect(),
+        notes: recovered.notes.clone(),
+    }
+}

@@ -1,0 +1,185 @@
+//! Reading messages by queue and offset, up to what is visible.
+
+use std::time::Instant;
+
+use crate::consumequeue::format::Unit;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flush::Waited;
+use crate::sync::{Arc, Ordering};
+
+use super::Store;
+use super::message::Message;
+use super::topics::Topic;
+
+/// How many units are fetched at once.
+const AHEAD: usize = 1024;
+
+/// Units that a reader fetched ahead for one queue: one file read serves many messages.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    first: u64,
+    units: Vec<Unit>,
+}
+
+impl Ahead {
+    fn get(&self, offset: u64) -> Option<Unit> {
+        let at = usize::try_from(offset.checked_sub(self.first)?).ok()?;
+        self.units.get(at).copied()
+    }
+}
+
+/// What is at an offset of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// A message that readers may see (or a slot that turns out to be damaged).
+    Unit(Unit),
+    /// A message that readers may see once the log is durable up to this position.
+    After(u64),
+    /// Nothing was sent there yet.
+    Nothing,
+    /// The message was removed; the queue now begins at this offset.
+    Removed(u64),
+}
+
+impl Store {
+    /// Readers never pass this position: the durable one where sends are durable, else what is in the log's files.
+    fn visible(&self) -> u64 {
+        if self.settings.is_sync() { self.log.durable() } else { self.log.committed() }
+    }
+
+    /// What is at `offset`, if readers may see it.
+    ///
+    /// In an asynchronous store a reader that has caught up writes the staged records to their file itself.
+    pub(crate) fn view(
+        &self,
+        topic: &Topic,
+        queue: u32,
+        offset: u64,
+        ahead: &mut Ahead,
+    ) -> Result<View> {
+        let Some(state) = topic.queue(queue) else { return Ok(View::Nothing) };
+        let unit = match ahead.get(offset) {
+            Some(unit) => unit,
+            None => {
+                let extent = state.extent();
+                if offset < extent.min {
+                    return Ok(View::Removed(extent.min));
+                }
+                if offset >= extent.next {
+                    return Ok(View::Nothing);
+                }
+                self.fetch(topic, queue, offset, ahead)?
+            }
+        };
+        let end = unit.offset.saturating_add(u64::from(unit.size));
+        if unit.is_filler() || end <= self.visible() || end > self.log.staged() {
+            return Ok(View::Unit(unit));
+        }
+        if self.settings.is_sync() || self.poison.is_set() {
+            return Ok(View::After(end));
+        }
+        let written = self.log.commit();
+        self.or_poison(written)?;
+        Ok(View::Unit(unit))
+    }
+
+    /// Reads a run of units, from memory or from the file.
+    fn fetch(&self, topic: &Topic, queue: u32, offset: u64, ahead: &mut Ahead) -> Result<Unit> {
+        ahead.units.clear();
+        ahead.first = offset;
+        let recent = topic.queue(queue).map(|state| state.recent(offset, AHEAD, &mut ahead.units));
+        if let Some(Err(in_files)) = recent {
+            let max = usize::try_from(in_files).unwrap_or(AHEAD).min(AHEAD);
+            self.files.read((topic.name(), queue), offset, max, &mut ahead.units)?;
+        }
+        // A file that ends early leaves nothing: an empty unit, which reads as wrong.
+        if ahead.units.is_empty() {
+            ahead.units.push(Unit { offset: 0, size: 0, tags_code: 0 });
+        }
+        Ok(ahead.get(offset).unwrap_or(Unit { offset: 0, size: 0, tags_code: 0 }))
+    }
+
+    /// The message of a unit that [`Store::view`] gave.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`] if the bytes there are not the message: it stays that way, and the offsets after it are fine.
+    pub(crate) fn load(
+        &self,
+        topic: &Arc<Topic>,
+        (queue, offset): (u32, u64),
+        unit: Unit,
+    ) -> Result<Message> {
+        match self.load_once(topic, (queue, offset), unit) {
+            Err(e) if e.kind() == ErrorKind::Corrupt => {
+                // The queue may be wrong where the log is right.
+                if !self.healed.swap(true, Ordering::SeqCst) {
+                    self.derive_queues_again()?;
+                }
+                let unit = self.fetch(topic, queue, offset, &mut Ahead::default())?;
+                let again = self.load_once(topic, (queue, offset), unit);
+                if again.is_err() {
+                    self.damaged.store(true, Ordering::SeqCst);
+                }
+                again
+            }
+            other => other,
+        }
+    }
+
+    fn load_once(&self, topic: &Topic, (queue, offset): (u32, u64), unit: Unit) -> Result<Message> {
+        let corrupt = |what: &str| {
+            Error::new(
+                ErrorKind::Corrupt,
+                format!("message {offset} of {} queue {queue} is damaged: {what}", topic.name()),
+            )
+            .at(&self.layout.commitlog())
+            .at_offset(unit.offset)
+        };
+        if unit.is_empty() || unit.is_filler() {
+            return Err(corrupt("its record is not in the log"));
+        }
+        let end = unit.offset.saturating_add(u64::from(unit.size));
+        if end > self.log.staged() {
+            return Err(corrupt("its queue points beyond the end of the log"));
+        }
+        let own = self.own.contains(unit.offset);
+        let bytes = self.log.read(unit.offset, unit.size as usize, self.settings.reads)?;
+        let message = Message::parse(bytes, own).map_err(corrupt)?;
+        let same = message.queue_offset().get() == offset
+            && message.queue().get() == queue
+            && message.log_offset().get() == unit.offset
+            && message.topic() == &**topic.name();
+        if same { Ok(message) } else { Err(corrupt("another record is there")) }
+    }
+
+    /// Waits for what a [`View::After`] named.
+    pub(crate) fn await_durable(&self, position: u64, deadline: Instant) -> Waited {
+        self.flusher.wait_durable(self, position, Some(deadline))
+    }
+
+    /// The first offset of a queue whose message was stored at or after `wall_ms`; the end, if there is none.
+    ///
+    /// Store times never decrease along a queue, so this is a binary search.
+    pub(crate) fn offset_at(&self, topic: &Arc<Topic>, queue: u32, wall_ms: i64) -> Result<u64> {
+        let Some(state) = topic.queue(queue) else { return Ok(0) };
+        let extent = state.extent();
+        let (mut low, mut high) = (extent.min, extent.next);
+        let mut ahead = Ahead::default();
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let earlier = match self.view(topic, queue, middle, &mut ahead)? {
+                View::Unit(unit) => match self.load(topic, (queue, middle), unit) {
+                    Ok(message) => message.store_timestamp() < wall_ms,
+                    // A damaged message has no time: look to its right.
+                    Err(e) if e.kind() == ErrorKind::Corrupt => true,
+                    Err(e) => return Err(e),
+                },
+                View::Removed(_) => true,
+                View::After(_) | View::Nothing => false,
+            };
+            if earlier { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+}
