@@ -26,7 +26,9 @@ pub use message::properties::Properties;
 pub use message::{LogOffset, MessageId, QueueId, QueueOffset, Receipt};
 pub use options::{Conflict, Flush, MAX_BODY, MAX_PROPERTIES, Options, Reads};
 pub use producer::{MessageBuilder, Producer, SendError, Ticket};
-pub use queue::{CloseReport, GroupStats, Queue, QueueStats, Stats, TopicStats};
+pub use queue::{
+    CloseReport, GroupOffset, GroupStats, Queue, QueueEntry, QueueStats, ReadOnly, Stats, TopicStats,
+};
 pub use store::message::{Message, RecordFields};
 pub use store::report::{Damage, History, OpenReport};
 pub use topic::Topic;

@@ -88,6 +88,8 @@ pub(crate) struct LogStart {
     pub(crate) end: u64,
     pub(crate) staging_size: u64,
     pub(crate) lock_staging: bool,
+    /// Readers stop at the durable position.
+    pub(crate) durable_only: bool,
 }
 
 impl CommitLog {
@@ -110,7 +112,12 @@ impl CommitLog {
         let current = segments.last().map(Arc::clone).ok_or_else(Error::closed)?;
         current.start_allocation_at(start.end);
         let staging =
-            Staging::create(storage, layout, start.generation, (start.staging_size, start.end))?;
+            Staging::create(
+                storage,
+                layout,
+                start.generation,
+                (start.staging_size, start.end, start.durable_only),
+            )?;
         if start.lock_staging {
             staging.lock_in_memory(layout, start.generation)?;
         }

@@ -47,9 +47,6 @@ pub(crate) struct Plan<'a> {
     pub(crate) own: &'a dyn Fn(u64) -> bool,
     /// The next place after the given offset, below the given end, where a record is known to start.
     pub(crate) resume: &'a mut dyn FnMut(u64, u64) -> Result<Option<u64>>,
-    /// Bytes that go on behind the last committed byte, for readers of a store that is still being written:
-    /// offset of the first, and the bytes.
-    pub(crate) overlay: Option<(u64, &'a [u8])>,
 }
 
 /// What the scan found.
@@ -65,7 +62,7 @@ pub(crate) struct Scanned {
 ///
 /// A read error is an error, never the end of the log.
 pub(crate) fn scan(
-    mut plan: Plan<'_>,
+    plan: Plan<'_>,
     on_record: &mut dyn FnMut(&RecordView<'_>, &[u8]) -> Result<()>,
 ) -> Result<Scanned> {
     let mut found = Scanned { end: plan.from, ..Scanned::default() };
@@ -205,25 +202,8 @@ impl Window {
             file.file.read_at(at - file.base, &mut self.bytes).map_err(|e| {
                 Error::io(e, &file.path, "read the commit log").at_offset(at - file.base)
             })?;
-            self.lay_over(plan.overlay);
         }
         let skip = usize::try_from(at - self.at).unwrap_or(usize::MAX);
         Ok(self.bytes.get(skip..).unwrap_or_default())
-    }
-
-    fn lay_over(&mut self, overlay: Option<(u64, &[u8])>) {
-        let Some((start, staged)) = overlay else { return };
-        let end = self.at + self.bytes.len() as u64;
-        let from = start.max(self.at);
-        let to = (start + staged.len() as u64).min(end);
-        if from >= to {
-            return;
-        }
-        let place = |offset: u64, of: u64| usize::try_from(offset - of).unwrap_or(usize::MAX);
-        let target = self.bytes.get_mut(place(from, self.at)..place(to, self.at));
-        let source = staged.get(place(from, start)..place(to, start));
-        if let (Some(target), Some(source)) = (target, source) {
-            target.copy_from_slice(source);
-        }
     }
 }

@@ -5,7 +5,8 @@
 //!   8  generation             u64
 //!  16  ring size              u64
 //!  24  base: log offset at creation  u64
-//!  32  CRC-32 of bytes 0..32  u32
+//!  32  1 if readers stop at the durable position, else 0  u64
+//!  40  CRC-32 of bytes 0..40  u32
 //!  64  committed: log offset up to which records are in their files   u64, atomic
 //!  72  durable: log offset up to which they survive a power cut       u64, atomic
 //!  80  durable, all bits inverted: a pair torn by a crash is ignored  u64
@@ -41,7 +42,7 @@ impl Staging {
         storage: &Arc<dyn Storage>,
         layout: &Layout,
         generation: u64,
-        (ring, base): (u64, u64),
+        (ring, base, durable_only): (u64, u64, bool),
     ) -> Result<Self> {
         let path = layout.staging(generation);
         let make = || {
@@ -53,7 +54,7 @@ impl Staging {
             let len = HEADER as u64 + ring;
             file.set_len(len)?;
             file.allocate(0, HEADER as u64)?;
-            file.write_at(0, &header(generation, ring, base))?;
+            file.write_at(0, &header([generation, ring, base, durable_only.into()]))?;
             file.sync()?;
             storage.sync_dir(&layout.own())?;
             let len = usize::try_from(len).map_err(std::io::Error::other)?;
@@ -118,10 +119,11 @@ impl Staging {
     }
 }
 
-fn header(generation: u64, ring: u64, base: u64) -> Vec<u8> {
+fn header(fields: [u64; 4]) -> Vec<u8> {
+    let [_, _, base, _] = fields;
     let mut out = Vec::with_capacity(HEADER);
     out.extend_from_slice(MAGIC);
-    for field in [generation, ring, base] {
+    for field in fields {
         out.extend_from_slice(&field.to_be_bytes());
     }
     let crc = crc32fast::hash(&out);
@@ -137,9 +139,10 @@ fn header(generation: u64, ring: u64, base: u64) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct StagedImage {
     ring: Vec<u8>,
-    pub(crate) committed: u64,
     /// `None` when the pair was torn.
     pub(crate) durable: Option<u64>,
+    /// Readers of this store stop at the durable position.
+    pub(crate) durable_only: bool,
 }
 
 impl StagedImage {
@@ -166,8 +169,8 @@ impl StagedImage {
             head.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes)
         };
         let (Some(gen_), Some(size)) = (field(8), field(16)) else { return Ok(None) };
-        let crc = head.get(..32).map(crc32fast::hash);
-        let stored = head.get(32..36).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
+        let crc = head.get(..40).map(crc32fast::hash);
+        let stored = head.get(40..44).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
         let ours = head.starts_with(MAGIC)
             && crc == stored
             && gen_ == generation
@@ -179,7 +182,7 @@ impl StagedImage {
         let mut ring = vec![0; usize::try_from(size).unwrap_or(0)];
         file.read_at(HEADER as u64, &mut ring).map_err(io)?;
         let durable = field(DURABLE).filter(|d| field(DURABLE_CHECK) == Some(!d));
-        Ok(Some(Self { ring, committed: field(COMMITTED).unwrap_or(0), durable }))
+        Ok(Some(Self { ring, durable, durable_only: field(32) == Some(1) }))
     }
 
     /// The ring's bytes as they would go on from log offset `from`, at most one ring's length.

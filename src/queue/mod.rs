@@ -1,6 +1,7 @@
 //! The one handle to a store.
 
 mod look;
+mod readonly;
 
 use std::fmt;
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::store::report::OpenReport;
 use crate::sync::Arc;
 use crate::topic::Topic;
 
+pub use readonly::{GroupOffset, QueueEntry, ReadOnly};
 pub use look::{GroupStats, QueueStats, Stats, TopicStats};
 
 /// A message queue: one directory, one handle. Cheap to clone.

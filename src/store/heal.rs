@@ -33,7 +33,6 @@ impl Store {
             floor: filed_to,
             own: &|offset| self.own.contains(offset),
             resume: &mut |after, end| starts.next_after(after, end),
-            overlay: None,
         };
         scan(plan, &mut |record, _| {
             if record.physical_offset < filed_to { gathered.take(record) } else { Ok(()) }

@@ -108,6 +108,7 @@ impl Store {
             end: recovered.end,
             staging_size: options.staging_size,
             lock_staging: options.lock_staging,
+            durable_only: options.flush == Flush::Sync,
         };
         let (log, tail) = CommitLog::start(&storage, &layout, &log_start)?;
         let progress = progress::start(Arc::clone(&storage), &own, number, state)?;

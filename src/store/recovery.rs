@@ -16,7 +16,7 @@ mod settle;
 
 use std::collections::BTreeMap;
 
-use crate::commitlog::format::{self, Checks, Decoded, RecordCrc};
+use crate::commitlog::format::{self, Checks, Decoded, RecordCrc, RecordView};
 use crate::commitlog::scan::{Fault, Plan, ScanFile, Scanned, scan};
 use crate::commitlog::staging::StagedImage;
 use crate::consumequeue::Extent;
@@ -30,7 +30,7 @@ use crate::sync::Arc;
 use super::checkpoint::Checkpoint;
 use super::close::Config;
 use super::report::History;
-use super::state::{FloorFile, FloorMark, QueueEnds};
+use super::state::{FloorFile, FloorMark, OwnRanges, QueueEnds};
 use super::survey::Survey;
 
 pub(super) use gather::{DELAY_LEVELS_MS, Gathered};
@@ -45,6 +45,15 @@ pub(super) struct Recovery<'a> {
     pub(super) history: History,
     pub(super) segment_size: u64,
     pub(super) files: &'a QueueFiles,
+}
+
+/// The log as files and staging buffer have it.
+#[derive(Debug)]
+pub(super) struct LogImage {
+    pub(super) scanned: Scanned,
+    /// Records that go on behind the end of the scan.
+    pub(super) replay: Vec<u8>,
+    pub(super) replayed: u64,
 }
 
 /// A store whose files agree.
@@ -66,7 +75,7 @@ pub(super) struct Recovered {
 }
 
 impl Recovered {
-    fn note_extent(&mut self, topic: &str, queue: u32, extent: Extent) {
+    pub(super) fn note_extent(&mut self, topic: &str, queue: u32, extent: Extent) {
         let queues = self.extents.entry(topic.to_owned()).or_default();
         let at = queue as usize;
         if queues.len() <= at {
@@ -122,34 +131,40 @@ impl Recovery<'_> {
         let known = self.known_ends()?;
         let mut from = mark.queues.max(log_min);
         loop {
-            let (files, gathered, scanned, replay) =
-                self.read_log(from, mark.durable, staged.as_ref(), &mut done)?;
-            if scanned.end < mark.durable && !files.is_empty() {
+            let files = self.truthful_files(from, &mut done.notes)?;
+            let mut gathered = Gathered::spilling_to(self.files);
+            let image =
+                self.read_log(&files, (from, mark.durable), staged.as_ref(), &mut |record| {
+                    done.last_timestamp = record.store_timestamp.max(done.last_timestamp);
+                    gathered.take(record)
+                })?;
+            if image.scanned.end < mark.durable || (self.survey.files.is_empty() && mark.durable > 0) {
                 return Err(Error::corrupt(
-                    &self.layout.segment(scanned.end),
+                    &self.layout.segment(image.scanned.end),
                     0,
                     "a commit log file is missing that held durable messages",
                 ));
             }
             let partial = from > log_min;
             if partial && !self.queues_reach(&gathered, &known, from)? {
-                done.notes.push(
-                    "consume queues were incomplete and are derived from the whole log".to_owned(),
-                );
+                let note = "consume queues were incomplete and are derived from the whole log";
+                done.notes.push(note.to_owned());
                 from = log_min;
                 continue;
             }
-            done.scanned = scanned.records;
-            done.faults = scanned.faults;
-            done.end = scanned.end;
-            self.make_log_true(&files, replay, &mut done)?;
+            done.notes.append(&mut gathered.notes);
+            done.scanned = image.scanned.records;
+            done.replayed = image.replayed;
+            done.faults = image.scanned.faults;
+            done.end = image.scanned.end;
+            self.make_log_true(&files, &image.replay, &mut done)?;
             self.settle_queues(gathered, (from, log_min), &mut done)?;
             return Ok(done);
         }
     }
 
     /// The staging buffer that a killed process left. Only our own crash leaves one that counts.
-    fn staged(&self) -> Result<Option<StagedImage>> {
+    pub(super) fn staged(&self) -> Result<Option<StagedImage>> {
         match (&self.survey.generation, self.history) {
             (Some(generation), History::Crashed) => {
                 StagedImage::read(&**self.storage, self.layout, generation.number)
@@ -167,7 +182,7 @@ impl Recovery<'_> {
     }
 
     /// Up to where the log is known to be durable, and up to where its queues are.
-    fn floor(&self, staged: Option<&StagedImage>) -> Result<FloorMark> {
+    pub(super) fn floor(&self, staged: Option<&StagedImage>) -> Result<FloorMark> {
         match (&self.survey.generation, self.history) {
             (Some(generation), History::Crashed) => {
                 let written = FloorFile::read(&**self.storage, self.layout, generation.number)?
@@ -220,65 +235,59 @@ impl Recovery<'_> {
         Ok(0)
     }
 
-    /// Steps 1 to 3: the log as the disk (and the staging buffer) has it.
-    fn read_log(
+    /// Where we wrote the log ourselves. Somebody else may have gone on since the stamp, and without one we do not know since
+    /// when.
+    pub(super) fn own(&self) -> OwnRanges {
+        let mut own = self.survey.generation.as_ref().map(|g| g.own.clone()).unwrap_or_default();
+        if self.history == History::Foreign {
+            own.close_at(self.survey.stamp.as_ref().map_or(0, |s| s.log_end));
+        }
+        own
+    }
+
+    /// Steps 2 and 3: reads the log from `from` to its end in `files` and on in the staging buffer.
+    pub(super) fn read_log(
         &self,
-        from: u64,
-        floor: u64,
+        files: &[ScanFile],
+        (from, floor): (u64, u64),
         staged: Option<&StagedImage>,
-        done: &mut Recovered,
-    ) -> Result<(Vec<ScanFile>, Gathered, Scanned, Vec<u8>)> {
-        let files = self.truthful_files(from, &mut done.notes)?;
-        let mut gathered = Gathered::spilling_to(self.files);
-        let mut resume = settle::Starts::new(self.files);
-        let own = |offset| self.survey.generation.as_ref().is_some_and(|g| g.own.contains(offset));
-        let own_here = |offset| {
-            self.history != History::Foreign && own(offset)
-                || self.history == History::Foreign
-                    && own(offset)
-                    && self.survey.stamp.as_ref().is_some_and(|s| offset < s.log_end)
-        };
-        let mut last_timestamp = 0;
+        on_record: &mut dyn FnMut(&RecordView<'_>) -> Result<()>,
+    ) -> Result<LogImage> {
+        let mut starts = Starts::new(self.files);
+        let own = self.own();
         let plan = Plan {
-            files: &files,
+            files,
             segment_size: self.segment_size,
             from,
             floor,
-            own: &own_here,
-            resume: &mut |after, end| resume.next_after(after, end),
-            overlay: None,
+            own: &|offset| own.contains(offset),
+            resume: &mut |after, end| starts.next_after(after, end),
         };
-        let mut scanned = scan(plan, &mut |record, _| {
-            last_timestamp = record.store_timestamp.max(last_timestamp);
-            gathered.take(record)
-        })?;
+        let mut scanned = scan(plan, &mut |record, _| on_record(record))?;
         if files.is_empty() {
             scanned.end = from.max(floor);
         }
-        let mut replay = Vec::new();
-        if let Some(staged) = staged {
-            let bytes = staged.from(scanned.end);
-            let file_end = scanned.end - scanned.end % self.segment_size + self.segment_size;
-            let mut at = 0;
-            while let Decoded::Record(record) = format::decode(
-                bytes.get(at..).unwrap_or_default(),
-                Checks { body_crc: true, record_crc: RecordCrc::Require },
-            ) {
-                let offset = scanned.end + at as u64;
-                let size = u64::from(record.size);
-                if record.physical_offset != offset || offset + size + 8 > file_end {
-                    break;
-                }
-                last_timestamp = record.store_timestamp.max(last_timestamp);
-                gathered.take(&record)?;
-                at += record.size as usize;
-                done.replayed += 1;
+        let mut image = LogImage { replay: Vec::new(), replayed: 0, scanned };
+        let Some(staged) = staged else { return Ok(image) };
+        let start = image.scanned.end;
+        let bytes = staged.from(start);
+        let file_end = start - start % self.segment_size + self.segment_size;
+        let checks = Checks { body_crc: true, record_crc: RecordCrc::Require };
+        let mut at = 0;
+        while let Decoded::Record(record) =
+            format::decode(bytes.get(at..).unwrap_or_default(), checks)
+        {
+            let offset = start + at as u64;
+            let end = offset + u64::from(record.size) + format::BLANK_LEN as u64;
+            if record.physical_offset != offset || end > file_end {
+                break;
             }
-            replay.extend_from_slice(bytes.get(..at).unwrap_or_default());
+            on_record(&record)?;
+            at += record.size as usize;
+            image.replayed += 1;
         }
-        done.last_timestamp = last_timestamp;
-        done.notes.append(&mut gathered.notes);
-        Ok((files, gathered, scanned, replay))
+        image.replay.extend_from_slice(bytes.get(..at).unwrap_or_default());
+        Ok(image)
     }
 
     /// Step 6: what was acknowledged, cut to what is there.

@@ -13,7 +13,7 @@ impl Recovery<'_> {
     pub(super) fn make_log_true(
         &self,
         files: &[ScanFile],
-        replay: Vec<u8>,
+        replay: &[u8],
         done: &mut Recovered,
     ) -> Result<()> {
         let scan_end = done.end;
@@ -26,13 +26,13 @@ impl Recovery<'_> {
             if !replay.is_empty() {
                 let at = scan_end - last.base;
                 last.file.allocate(at, replay.len() as u64).map_err(io)?;
-                last.file.write_at(at, &replay).map_err(io)?;
+                last.file.write_at(at, replay).map_err(io)?;
             }
             zero_from(&*last.file, done.end - last.base, self.segment_size).map_err(io)?;
             last.file.sync().map_err(io)?;
         } else if !replay.is_empty() {
             // The log had just moved to a new file whose name did not survive.
-            self.write_new_file(scan_end, &replay)?;
+            self.write_new_file(scan_end, replay)?;
         }
         let keep_from = if done.end == scan_end && holder.is_some_and(|h| h.base == scan_end) {
             scan_end
