@@ -115,12 +115,12 @@ impl Message {
 
     /// All properties, in stored order, without the record checksum.
     pub fn properties(&self) -> Properties {
-        Properties::parse(format::strip_crc_tail(self.part(&self.properties)))
+        Properties::parse(self.part(&self.properties))
     }
 
     /// All properties, the record checksum (`__CRC32#`) included where there is one.
     pub fn raw_properties(&self) -> Properties {
-        Properties::parse(self.part(&self.properties))
+        Properties::parse_all(self.part(&self.properties))
     }
 
     /// The tag (`TAGS`), if there is one.

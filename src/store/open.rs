@@ -54,9 +54,10 @@ impl Store {
             segment_size: generation.segment_size,
             files: &files,
         };
-        let recovered = recovery.run()?;
+        let mut recovered = recovery.run()?;
         let config = Config::load(&*storage, &layout)?;
-        let mut state = recovery.progress(&config, &recovered)?;
+        let mut state = recovery.progress(&config, &mut recovered)?;
+        recovered.notes.extend(config.notices().cloned());
         let topics = gather_topics(&config, &state, &recovered);
         if history == History::Clean {
             state.topics.clear();

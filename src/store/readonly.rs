@@ -119,7 +119,7 @@ impl Image {
         let config = Config::load(&**storage, layout)?;
         let mut recovered = Recovered { history, ..Recovered::default() };
         let queues = queues_of(gathered, &queue_files, log_min, &mut recovered)?;
-        let state = recovery.progress(&config, &recovered)?;
+        let state = recovery.progress(&config, &mut recovered)?;
         let mut topics: BTreeMap<String, u32> =
             config.topic_counts().map(|(name, n)| (name.to_owned(), n)).collect();
         topics.extend(state.topics.iter().map(|t| (t.name.clone(), t.queues)));

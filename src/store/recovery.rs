@@ -294,10 +294,13 @@ impl Recovery<'_> {
     ///
     /// Must happen before the first append: an acknowledgement that survived its message would else count for the next message
     /// that gets its offset.
-    pub(super) fn progress(&self, config: &Config, recovered: &Recovered) -> Result<State> {
+    pub(super) fn progress(&self, config: &Config, recovered: &mut Recovered) -> Result<State> {
         let mut state = match (&self.survey.generation, self.history) {
             (Some(generation), History::Clean | History::Crashed) => {
-                progress::load(&**self.storage, &self.layout.own(), generation.number)?.state
+                let own = self.layout.own();
+                let loaded = progress::load(&**self.storage, &own, generation.number)?;
+                recovered.notes.extend(loaded.notes);
+                loaded.state
             }
             _ => State {
                 cursors: config
@@ -313,7 +316,14 @@ impl Recovery<'_> {
             },
         };
         let extents = &recovered.extents;
-        state.clip(|topic, queue| extents.get(topic)?.get(queue as usize).map(|e| e.next));
+        let clipped =
+            state.clip(|topic, queue| extents.get(topic)?.get(queue as usize).map(|e| e.next));
+        recovered.notes.extend(clipped.iter().map(|c| {
+            format!(
+                "group {} had acknowledged {} queue {} up to {}, which the log no longer reaches; it is at {} now",
+                c.group, c.topic, c.queue, c.was, c.now
+            )
+        }));
         Ok(state)
     }
 }

@@ -66,11 +66,20 @@ pub struct Properties(Vec<(Box<str>, Box<str>)>);
 impl Properties {
     /// Reads a block. The record's checksum, which is stored as a property, is left out.
     pub(crate) fn parse(block: &[u8]) -> Self {
+        Self::collect(iter(block).filter(|(name, _)| *name != name::CRC32))
+    }
+
+    /// Reads a block with everything in it.
+    pub(crate) fn parse_all(block: &[u8]) -> Self {
+        Self::collect(iter(block))
+    }
+
+    fn collect<'a>(pieces: impl DoubleEndedIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut entries: Vec<(&str, &str)> = Vec::new();
         let mut seen = HashSet::new();
         // From the back, because the last of a name counts. Looking through the few that a message has is quicker than
         // hashing; a block made to be slow has thousands.
-        for (name, value) in iter(block).rev().filter(|(name, _)| *name != name::CRC32) {
+        for (name, value) in pieces.rev() {
             let fresh = if entries.len() < 16 {
                 !entries.iter().any(|(known, _)| *known == name)
             } else {

@@ -1,0 +1,143 @@
+//! Prints what a store holds, as JSON Lines, without changing anything: any store, of this library or of a RocketMQ broker, closed,
+//! killed, or in use.
+//!
+//! ```sh
+//! cargo run --release --example dump -- DIR [--units]
+//! ```
+
+#![expect(clippy::print_stderr, reason = "a command-line program talks to its user")]
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use pocketmq::{Message, ReadOnly};
+use serde_json::{Map, Value, json};
+
+fn main() -> ExitCode {
+    let mut dir = None;
+    let mut units = false;
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--units" => units = true,
+            _ if argument.starts_with('-') || dir.is_some() => return usage(),
+            _ => dir = Some(argument),
+        }
+    }
+    let Some(dir) = dir else { return usage() };
+    match dump(&dir, units, BufWriter::new(io::stdout().lock())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("dump: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: dump DIR [--units]");
+    ExitCode::from(2)
+}
+
+fn dump(dir: &str, units: bool, mut out: impl Write) -> Result<(), Box<dyn std::error::Error>> {
+    let store = ReadOnly::open(dir)?;
+    for message in store.records() {
+        match message {
+            Ok(message) => writeln!(out, "{}", record(&message))?,
+            Err(e) => writeln!(out, "{}", json!({"kind": "damage", "file": null, "offset": e.offset(), "what": e.to_string()}))?,
+        }
+    }
+    for topic in store.topics() {
+        for queue in &topic.queues {
+            if queue.min == queue.next && queue.next.get() == 0 {
+                continue;
+            }
+            writeln!(
+                out,
+                "{}",
+                json!({
+                    "kind": "queue",
+                    "topic": topic.name,
+                    "queueId": queue.id.get(),
+                    "minOffset": queue.min.get(),
+                    "maxOffset": queue.next.get(),
+                })
+            )?;
+            for entry in store.entries(&topic.name, queue.id).filter(|_| units) {
+                writeln!(
+                    out,
+                    "{}",
+                    json!({
+                        "kind": "unit",
+                        "topic": topic.name,
+                        "queueId": queue.id.get(),
+                        "queueOffset": entry.queue_offset.get(),
+                        "offset": entry.log_offset.get(),
+                        "size": entry.size,
+                        "tagCode": entry.tag_code,
+                    })
+                )?;
+            }
+        }
+    }
+    for group in store.group_offsets() {
+        writeln!(
+            out,
+            "{}",
+            json!({
+                "kind": "group",
+                "group": group.group,
+                "topic": group.topic,
+                "queueId": group.queue.get(),
+                "offset": group.offset.get(),
+            })
+        )?;
+    }
+    for damage in &store.report().damage {
+        writeln!(
+            out,
+            "{}",
+            json!({
+                "kind": "damage",
+                "file": damage.file.display().to_string(),
+                "offset": damage.offset,
+                "what": damage.what,
+            })
+        )?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// One record under the names that RocketMQ uses.
+fn record(message: &Message) -> Value {
+    let fields = message.record();
+    let raw = message.raw_properties();
+    let properties: Map<String, Value> =
+        raw.iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    json!({
+        "kind": "record",
+        "topic": message.topic(),
+        "queueId": message.queue().get(),
+        "queueOffset": message.queue_offset().get(),
+        "physicalOffset": message.log_offset().get(),
+        "size": message.size(),
+        "magic": fields.magic,
+        "sysFlag": fields.sys_flag,
+        "flag": fields.flag,
+        "bodyCRC": fields.body_crc,
+        "bornTimestamp": fields.born_timestamp,
+        "storeTimestamp": fields.store_timestamp,
+        "bornHost": fields.born_host,
+        "storeHost": fields.store_host,
+        "reconsumeTimes": fields.reconsume_times,
+        "preparedTransactionOffset": fields.prepared_transaction_offset,
+        "offsetMsgId": message.offset_id().to_string(),
+        "body": BASE64.encode(message.body()),
+        "properties": properties,
+    })
+}

@@ -1,0 +1,171 @@
+//! Stores written by a real RocketMQ broker: everything in them is read back as the broker's own classes read it.
+//!
+//! Each store comes with a manifest that RocketMQ's classes wrote. Every store is read without changing it, then opened for real
+//! (which recovers those that were killed), read again, closed, and read once more.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use pocketmq::{History, Message, Queue, ReadOnly};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use support::golden::{Golden, NAMES};
+
+/// What all the stores hold together; a store that silently went missing would show here.
+const RECORDS: usize = 4893;
+
+#[test]
+fn every_store_of_a_broker_reads_as_its_manifest_says() {
+    let mut records = 0;
+    for name in NAMES {
+        let golden = Golden::unpack(name);
+        records += check(&golden, &ReadOnly::open(golden.dir()).unwrap(), "as it was left");
+        assert_eq!(golden.files_now(), golden.files_before(), "{name}: looking changed a file");
+    }
+    assert_eq!((NAMES.len(), records), (12, RECORDS));
+}
+
+#[test]
+fn every_store_of_a_broker_opens_for_writing_and_loses_nothing() {
+    for name in NAMES {
+        let golden = Golden::unpack(name);
+        let queue = Queue::open(golden.dir()).unwrap();
+        let report = queue.report().clone();
+        assert_eq!(report.history, History::Foreign, "{name}");
+        assert!(report.damage.is_empty(), "{name}: {:?}", report.damage);
+        assert_eq!(report.bytes_cut, 0, "{name}");
+        for entry in golden.group_offsets() {
+            let stats = queue.stats().unwrap();
+            let group = stats.groups.iter().find(|g| g.group == entry.0 && g.topic == entry.1).unwrap();
+            let at = group.watermarks.iter().find(|w| w.0.get() == entry.2).unwrap();
+            assert_eq!(at.1.get(), entry.3, "{name}: {entry:?}");
+        }
+        queue.close().unwrap();
+        check(&golden, &ReadOnly::open(golden.dir()).unwrap(), "after an open and a close");
+        // Ours now, and clean.
+        let queue = Queue::open(golden.dir()).unwrap();
+        assert_eq!(queue.report().history, History::Clean, "{name}");
+        queue.close().unwrap();
+    }
+}
+
+#[test]
+fn unknown_parts_of_a_brokers_configuration_survive_our_close() {
+    let golden = Golden::unpack("basic-clean");
+    let file = golden.dir().join("config/subscriptionGroup.json");
+    let before = std::fs::read_to_string(&file).unwrap();
+    assert!(before.contains("forbiddenTable") && before.contains("whichBrokerWhenConsumeSlowly"));
+    Queue::open(golden.dir()).unwrap().close().unwrap();
+    let after = std::fs::read_to_string(&file).unwrap();
+    for line in before.lines().filter(|l| !l.contains("counter") && !l.contains("timestamp")) {
+        assert!(after.contains(line.trim().trim_end_matches(',')), "lost: {line}");
+    }
+}
+
+#[test]
+fn consume_queues_rebuilt_from_the_log_are_the_brokers_byte_for_byte() {
+    for name in ["basic-clean", "delay-levels", "retry-dlq", "transactions", "timer", "ipv6"] {
+        let golden = Golden::unpack(name);
+        let broker = queue_files(&golden.dir());
+        std::fs::remove_dir_all(golden.dir().join("consumequeue")).unwrap();
+        let options = Queue::options().queue_file_size(golden.queue_file_size());
+        options.open(golden.dir()).unwrap().close().unwrap();
+        let ours = queue_files(&golden.dir());
+        assert!(broker == ours, "{name}: {:?} against {:?}", broker.keys(), ours.keys());
+    }
+}
+
+/// Compares everything; returns the number of records.
+fn check(golden: &Golden, store: &ReadOnly, when: &str) -> usize {
+    let name = golden.name();
+    assert!(store.report().damage.is_empty(), "{name} {when}: {:?}", store.report().damage);
+    let expected = golden.records();
+    let found: Vec<Message> = store.records().map(Result::unwrap).collect();
+    assert_eq!(found.len(), expected.len(), "{name} {when}");
+    for (message, expected) in found.iter().zip(expected) {
+        check_record(message, expected, name);
+    }
+    check_queues(golden, store, when);
+    let groups: BTreeSet<_> = store
+        .group_offsets()
+        .into_iter()
+        .map(|g| (g.group, g.topic, g.queue.get(), g.offset.get()))
+        .collect();
+    for entry in golden.group_offsets() {
+        assert!(groups.contains(&entry), "{name} {when}: {entry:?} not in {groups:?}");
+    }
+    found.len()
+}
+
+fn check_record(message: &Message, expected: &Value, name: &str) {
+    let fields = message.record();
+    let number = |key: &str| expected[key].as_i64().unwrap_or_else(|| panic!("{name}: {key}"));
+    let at = format!("{name} at {}", message.log_offset());
+    assert_eq!(message.topic(), expected["topic"], "{at}");
+    assert_eq!(i64::from(message.queue().get()), number("queueId"), "{at}");
+    assert_eq!(message.queue_offset().get().cast_signed(), number("queueOffset"), "{at}");
+    assert_eq!(message.log_offset().get().cast_signed(), number("physicalOffset"), "{at}");
+    assert_eq!(i64::from(message.size()), number("size"), "{at}");
+    assert_eq!(i64::from(fields.magic), number("magic"), "{at}");
+    assert_eq!(i64::from(fields.sys_flag), number("sysFlag"), "{at}");
+    assert_eq!(i64::from(fields.flag), number("flag"), "{at}");
+    assert_eq!(i64::from(fields.body_crc), number("bodyCRC"), "{at}");
+    assert_eq!(fields.born_timestamp, number("bornTimestamp"), "{at}");
+    assert_eq!(fields.store_timestamp, number("storeTimestamp"), "{at}");
+    assert_eq!(fields.born_host, expected["bornHost"], "{at}");
+    assert_eq!(fields.store_host, expected["storeHost"], "{at}");
+    assert_eq!(i64::from(fields.reconsume_times), number("reconsumeTimes"), "{at}");
+    assert_eq!(fields.prepared_transaction_offset, number("preparedTransactionOffset"), "{at}");
+    assert_eq!(message.offset_id().to_string(), expected["offsetMsgId"], "{at}");
+    match expected["body"].as_str() {
+        Some(body) => assert_eq!(BASE64.encode(message.body()), body, "{at}"),
+        None => {
+            assert_eq!(message.body().len() as u64, expected["bodyLength"], "{at}");
+            let digest = Sha256::digest(message.body());
+            let hex: String = digest.iter().map(|b| format!("{b:02x}")).collect();
+            assert_eq!(hex, expected["bodySha256"], "{at}");
+        }
+    }
+    let properties: BTreeMap<_, _> =
+        message.raw_properties().iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    let wanted: BTreeMap<String, String> =
+        serde_json::from_value(expected["properties"].clone()).unwrap();
+    assert_eq!(properties, wanted, "{at}");
+}
+
+/// A crashed store's queues may be behind its log; then what they hold is the beginning of what the log gives.
+fn check_queues(golden: &Golden, store: &ReadOnly, when: &str) {
+    let name = golden.name();
+    let complete = golden.stopped_cleanly();
+    for queue in golden.queues() {
+        let (topic, id) = (queue["topic"].as_str().unwrap(), queue["queueId"].as_u64().unwrap());
+        let id = u32::try_from(id).unwrap();
+        let expected: Vec<(u64, u64, i64)> = serde_json::from_value(queue["units"].clone()).unwrap();
+        let found: Vec<_> = store
+            .entries(topic, id)
+            .map(|e| (e.log_offset.get(), u64::from(e.size), e.tag_code))
+            .collect();
+        let at = format!("{name} {when}: {topic} {id}");
+        assert_eq!(found.get(..expected.len()), Some(&expected[..]), "{at}");
+        if complete {
+            assert_eq!(found.len(), expected.len(), "{at}");
+        }
+        let offsets: Vec<_> = store.entries(topic, id).map(|e| e.queue_offset.get()).collect();
+        let min = queue["min"].as_u64().unwrap();
+        assert_eq!(offsets, (min..min + offsets.len() as u64).collect::<Vec<_>>(), "{at}");
+    }
+}
+
+/// All consume queue files with their content, without the zeros at the end.
+fn queue_files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    support::walk(&dir.join("consumequeue"), &mut |path| {
+        let key = path.strip_prefix(dir).unwrap().display().to_string();
+        files.insert(key, std::fs::read(path).unwrap());
+    });
+    files
+}
