@@ -28,7 +28,10 @@ fn main() -> ExitCode {
     let Some(dir) = dir else { return usage() };
     match dump(&dir, units, BufWriter::new(io::stdout().lock())) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
+        Err(e)
+            if e.downcast_ref::<io::Error>()
+                .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
+        {
             ExitCode::SUCCESS
         }
         Err(e) => {
@@ -48,7 +51,11 @@ fn dump(dir: &str, units: bool, mut out: impl Write) -> Result<(), Box<dyn std::
     for message in store.records() {
         match message {
             Ok(message) => writeln!(out, "{}", record(&message))?,
-            Err(e) => writeln!(out, "{}", json!({"kind": "damage", "file": null, "offset": e.offset(), "what": e.to_string()}))?,
+            Err(e) => writeln!(
+                out,
+                "{}",
+                json!({"kind": "damage", "file": null, "offset": e.offset(), "what": e.to_string()})
+            )?,
         }
     }
     for topic in store.topics() {

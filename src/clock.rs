@@ -30,3 +30,44 @@ impl Clock for SystemClock {
         Instant::now()
     }
 }
+
+/// A clock that stands still until a test moves it.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct ManualClock {
+    start: Instant,
+    since: crate::sync::AtomicU64,
+    wall: crate::sync::AtomicU64,
+}
+
+#[cfg(test)]
+impl ManualClock {
+    /// Monotonic time starts now, wall-clock time at `wall_ms`.
+    #[expect(clippy::disallowed_methods, reason = "an `Instant` has to come from somewhere")]
+    pub(crate) fn at(wall_ms: u64) -> Self {
+        Self { start: Instant::now(), since: 0.into(), wall: wall_ms.into() }
+    }
+
+    /// Moves both clocks on.
+    pub(crate) fn advance(&self, by: Duration) {
+        let ms = u64::try_from(by.as_millis()).unwrap();
+        self.since.fetch_add(ms, crate::sync::Ordering::SeqCst);
+        self.wall.fetch_add(ms, crate::sync::Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock, as a person might; monotonic time takes no notice.
+    pub(crate) fn set_wall_ms(&self, wall_ms: u64) {
+        self.wall.store(wall_ms, crate::sync::Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+impl Clock for ManualClock {
+    fn wall_ms(&self) -> u64 {
+        self.wall.load(crate::sync::Ordering::SeqCst)
+    }
+
+    fn now(&self) -> Instant {
+        self.start + Duration::from_millis(self.since.load(crate::sync::Ordering::SeqCst))
+    }
+}

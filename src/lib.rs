@@ -25,7 +25,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use message::properties::Properties;
 pub use message::{LogOffset, MessageId, QueueId, QueueOffset, Receipt};
 pub use options::{Conflict, Flush, MAX_BODY, MAX_PROPERTIES, Options, Reads};
-pub use producer::{MessageBuilder, Producer, SendError, Ticket};
+pub use producer::{MessageBuilder, Producer, Ticket};
 pub use queue::{
     CloseReport, GroupOffset, GroupStats, Queue, QueueEntry, QueueStats, ReadOnly, Stats, TopicStats,
 };

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::codec::{Encode, Json};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::properties;
 use crate::message::{QueueId, Receipt};
 use crate::options::Flush;
@@ -12,6 +12,8 @@ use super::encode::Extras;
 use super::{Producer, Ticket};
 
 /// A message being put together: key, tag, properties, queue, order, flush level.
+///
+/// Sending does not use it up: after an error (or on purpose) it can be sent again.
 ///
 /// ```
 /// # fn main() -> pocketmq::Result<()> {
@@ -33,7 +35,7 @@ pub struct MessageBuilder<'a, T: ?Sized, C = Json> {
     queue: Option<QueueId>,
     flush: Option<Flush>,
     /// The first thing that was wrong; said when the message is sent.
-    invalid: Option<Error>,
+    invalid: Option<(ErrorKind, String)>,
 }
 
 impl<T: ?Sized, C> fmt::Debug for MessageBuilder<'_, T, C> {
@@ -53,7 +55,7 @@ impl<'a, T: ?Sized, C> MessageBuilder<'a, T, C> {
 
     fn check(&mut self, checked: Result<()>) {
         if let Err(e) = checked {
-            self.invalid.get_or_insert(e);
+            self.invalid.get_or_insert((e.kind(), e.to_string()));
         }
     }
 
@@ -112,17 +114,15 @@ impl<'a, T: ?Sized, C> MessageBuilder<'a, T, C> {
 }
 
 impl<T: ?Sized, C: Encode<T>> MessageBuilder<'_, T, C> {
-    /// Sends the message: see [`Producer::send`].
+    /// Sends the message: see [`Producer::send`]. On an error the message is still here, to be sent again.
     ///
     /// # Errors
     ///
     /// As [`Producer::send`], and [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if a key, tag or property
-    /// is not acceptable. The message comes back with the error.
-    pub fn send(mut self) -> Result<Receipt, SendError<Self>> {
-        let sent = self.valid().and_then(|()| {
-            self.producer.send_with(self.value, &self.extras, self.queue, self.flush)
-        });
-        sent.map_err(|error| SendError { error, message: self })
+    /// is not acceptable.
+    pub fn send(&self) -> Result<Receipt> {
+        self.valid()?;
+        self.producer.send_with(self.value, &self.extras, self.queue, self.flush)
     }
 
     /// Sends the message without waiting for the disk: see [`Producer::submit`].
@@ -130,11 +130,9 @@ impl<T: ?Sized, C: Encode<T>> MessageBuilder<'_, T, C> {
     /// # Errors
     ///
     /// As [`MessageBuilder::send`] and [`Producer::submit`].
-    pub fn submit(mut self) -> Result<Ticket, SendError<Self>> {
-        let sent = self.valid().and_then(|()| {
-            self.producer.submit_with(self.value, &self.extras, self.queue, self.flush, true)
-        });
-        sent.map_err(|error| SendError { error, message: self })
+    pub fn submit(&self) -> Result<Ticket> {
+        self.valid()?;
+        self.producer.submit_with(self.value, &self.extras, self.queue, self.flush, true)
     }
 
     /// Sends the message and waits for nothing: see [`Producer::send_one_way`].
@@ -142,63 +140,17 @@ impl<T: ?Sized, C: Encode<T>> MessageBuilder<'_, T, C> {
     /// # Errors
     ///
     /// As [`MessageBuilder::send`] and [`Producer::send_one_way`].
-    pub fn send_one_way(mut self) -> Result<(), SendError<Self>> {
-        let sent = self.valid().and_then(|()| {
-            self.producer.submit_with(self.value, &self.extras, self.queue, self.flush, false)
-        });
-        sent.map(drop).map_err(|error| SendError { error, message: self })
+    pub fn send_one_way(&self) -> Result<()> {
+        self.valid()?;
+        self.producer
+            .submit_with(self.value, &self.extras, self.queue, self.flush, false)
+            .map(drop)
     }
 
-    fn valid(&mut self) -> Result<()> {
-        self.invalid.take().map_or(Ok(()), Err)
-    }
-}
-
-/// A message that was not sent, and why.
-///
-/// `?` turns it into an [`Error`] where the message is not needed.
-pub struct SendError<M> {
-    error: Error,
-    message: M,
-}
-
-impl<M> SendError<M> {
-    /// Why.
-    pub fn error(&self) -> &Error {
-        &self.error
-    }
-
-    /// The message, to be sent again.
-    pub fn into_message(self) -> M {
-        self.message
-    }
-
-    /// Both.
-    pub fn into_parts(self) -> (Error, M) {
-        (self.error, self.message)
-    }
-}
-
-impl<M> From<SendError<M>> for Error {
-    fn from(failed: SendError<M>) -> Self {
-        failed.error
-    }
-}
-
-impl<M> fmt::Debug for SendError<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendError").field("error", &self.error).finish_non_exhaustive()
-    }
-}
-
-impl<M> fmt::Display for SendError<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl<M> std::error::Error for SendError<M> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&self.error)
+    fn valid(&self) -> Result<()> {
+        match &self.invalid {
+            Some((kind, what)) => Err(Error::new(*kind, what)),
+            None => Ok(()),
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::store::append::{Part, Submitted};
 use crate::store::topics::Topic as StoredTopic;
 use crate::sync::Arc;
 
-pub use message::{MessageBuilder, SendError};
+pub use message::MessageBuilder;
 pub use ticket::Ticket;
 
 use encode::{Extras, Scratch, draft};

@@ -29,7 +29,7 @@ mod state;
 mod tests;
 
 pub(crate) use cursor::Cursor;
-pub(crate) use live::{Progress, start, start_sized};
+pub(crate) use live::{Progress, start};
 pub(crate) use ranges::Acked;
-pub(crate) use recovery::{Loaded, load, remove_older};
-pub(crate) use state::{Clipped, CursorRecord, State, TopicRecord};
+pub(crate) use recovery::{load, remove_older};
+pub(crate) use state::{CursorRecord, State};

@@ -5,6 +5,9 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::format::NAME_MAX;
+use super::live::start_sized;
+use super::recovery::Loaded;
+use super::state::TopicRecord;
 use super::*;
 use crate::error::ErrorKind;
 use crate::io::memory::Memory;
