@@ -88,6 +88,10 @@ pub enum Conflict {
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, each with a method of its own"
+)]
 pub struct Options {
     pub(crate) flush: Flush,
     pub(crate) reads: Reads,
@@ -212,19 +216,19 @@ impl Options {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        if let Some(size) = self.segment_size {
-            if !(MIN_SEGMENT..=DEFAULT_SEGMENT_SIZE).contains(&size) || size % 4096 != 0 {
-                return Err(Error::invalid(format!(
-                    "segment_size must be a multiple of 4096 from {MIN_SEGMENT} to {DEFAULT_SEGMENT_SIZE}, not {size}"
-                )));
-            }
+        if let Some(size) = self.segment_size
+            && (!(MIN_SEGMENT..=DEFAULT_SEGMENT_SIZE).contains(&size) || size % 4096 != 0)
+        {
+            return Err(Error::invalid(format!(
+                "segment_size must be a multiple of 4096 from {MIN_SEGMENT} to {DEFAULT_SEGMENT_SIZE}, not {size}"
+            )));
         }
-        if let Some(size) = self.queue_file_size {
-            if !(200..=1_000_000_000).contains(&size) || size % 20 != 0 {
-                return Err(Error::invalid(format!(
-                    "queue_file_size must be a multiple of 20 from 200 to 1000000000, not {size}"
-                )));
-            }
+        if let Some(size) = self.queue_file_size
+            && (!(200..=1_000_000_000).contains(&size) || size % 20 != 0)
+        {
+            return Err(Error::invalid(format!(
+                "queue_file_size must be a multiple of 20 from 200 to 1000000000, not {size}"
+            )));
         }
         if !self.staging_size.is_power_of_two()
             || !((64 << 10)..=(1 << 30)).contains(&self.staging_size)

@@ -81,3 +81,40 @@ fn a_second_opener_is_locked_out() {
     queue.close().unwrap();
     Queue::open(dir.path()).unwrap();
 }
+
+#[test]
+fn memory_is_given_back_once_every_group_has_passed() {
+    let queue = Queue::options().memory_budget(24 << 20).in_memory().unwrap();
+    let blobs = queue.producer(BLOBS).unwrap();
+    let consumer = queue.consumer(BLOBS, "reader").pull().unwrap();
+    let body = vec![7; 100_000];
+    // Ten times what fits.
+    for _ in 0..2400 {
+        blobs.send(&body).unwrap();
+        consumer.recv(SOON).unwrap().unwrap().ack().unwrap();
+    }
+    let stats = queue.stats().unwrap();
+    assert!(stats.topics[0].queues[0].min.get() > 2000, "{stats:?}");
+}
+
+#[test]
+fn a_full_memory_budget_is_an_error_and_loses_nothing() {
+    let queue = Queue::options().memory_budget(24 << 20).in_memory().unwrap();
+    let blobs = queue.producer(BLOBS).unwrap();
+    let body = vec![7; 100_000];
+    let mut sent = 0;
+    let full = loop {
+        match blobs.send(&body) {
+            Ok(_) => sent += 1,
+            Err(e) => break e,
+        }
+        assert!(sent < 1000, "the budget holds");
+    };
+    assert_eq!(full.kind(), ErrorKind::Full);
+    let consumer = queue.consumer(BLOBS, "late").pull().unwrap();
+    for _ in 0..sent {
+        consumer.recv(SOON).unwrap().unwrap().ack().unwrap();
+    }
+    assert!(consumer.recv(Duration::ZERO).unwrap().is_none());
+    blobs.send(&body).unwrap();
+}

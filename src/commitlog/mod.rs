@@ -111,13 +111,12 @@ impl CommitLog {
         }
         let current = segments.last().map(Arc::clone).ok_or_else(Error::closed)?;
         current.start_allocation_at(start.end);
-        let staging =
-            Staging::create(
-                storage,
-                layout,
-                start.generation,
-                (start.staging_size, start.end, start.durable_only),
-            )?;
+        let staging = Staging::create(
+            storage,
+            layout,
+            start.generation,
+            (start.staging_size, start.end, start.durable_only),
+        )?;
         if start.lock_staging {
             staging.lock_in_memory(layout, start.generation)?;
         }
@@ -230,12 +229,11 @@ impl CommitLog {
         let next_base = tail.segment.end();
         // Held until the file is part of the log: the background must not create it a second time.
         let mut spare = self.next.lock();
-        let next = match spare.take() {
-            Some(next) => next,
-            None => {
-                let (storage, layout) = (&self.storage, &self.layout);
-                Arc::new(Segment::create(storage, layout, next_base, self.segment_size)?)
-            }
+        let next = if let Some(next) = spare.take() {
+            next
+        } else {
+            let (storage, layout) = (&self.storage, &self.layout);
+            Arc::new(Segment::create(storage, layout, next_base, self.segment_size)?)
         };
         // Space first: once the end mark is written there is no way back to this file.
         if let Err(full) = next.allocate_to(next_base + 1) {

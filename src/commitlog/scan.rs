@@ -62,7 +62,7 @@ pub(crate) struct Scanned {
 ///
 /// A read error is an error, never the end of the log.
 pub(crate) fn scan(
-    plan: Plan<'_>,
+    plan: &mut Plan<'_>,
     on_record: &mut dyn FnMut(&RecordView<'_>, &[u8]) -> Result<()>,
 ) -> Result<Scanned> {
     let mut found = Scanned { end: plan.from, ..Scanned::default() };
@@ -83,7 +83,7 @@ pub(crate) fn scan(
             ));
         }
         loop {
-            match step(&plan, file, &mut window, at, on_record)? {
+            match step(plan, file, &mut window, at, on_record)? {
                 Step::Record(len) => {
                     found.records += 1;
                     at += len;

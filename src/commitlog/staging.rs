@@ -89,17 +89,18 @@ impl Staging {
     /// Copies `data` to the place of log offset `offset`. The caller made sure that nothing uncommitted is there.
     pub(crate) fn put(&self, offset: u64, data: &[u8]) {
         let at = self.position(offset);
-        let room = (HEADER + self.ring as usize) - at;
+        let room = self.map.len() - at;
         let (first, rest) = data.split_at(room.min(data.len()));
         let fits = self.map.write(at, first) && (rest.is_empty() || self.map.write(HEADER, rest));
         debug_assert!(fits, "a record larger than the ring");
     }
 
     /// The staged bytes `from..to`, as one or two runs with their log offsets.
+    #[expect(clippy::cast_possible_truncation, reason = "the ring was mapped, so it fits usize")]
     pub(crate) fn runs(&self, from: u64, to: u64) -> [(u64, &[u8]); 2] {
         let at = self.position(from);
         let len = (to - from) as usize;
-        let first = len.min((HEADER + self.ring as usize) - at);
+        let first = len.min(self.map.len() - at);
         let run = |at: usize, len: usize| self.map.slice(at..at + len).unwrap_or_default();
         [(from, run(at, first)), (from + first as u64, run(HEADER, len - first))]
     }

@@ -51,6 +51,7 @@ impl Groups {
     }
 
     /// The names, sorted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests compare names"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }

@@ -28,8 +28,10 @@ pub(crate) struct Loaded {
     /// An object.
     pub(crate) value: Value,
     /// Whether the file itself was missing, empty or unreadable, and its backup was not.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests tell the two files apart by it"))]
     pub(crate) from_backup: bool,
     /// The bytes that `value` was read from.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests tell the two files apart by it"))]
     pub(crate) text: Vec<u8>,
 }
 

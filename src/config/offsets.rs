@@ -82,6 +82,7 @@ impl ConsumerOffsets {
         self.table.iter().map(|((topic, group), offsets)| (&**topic, &**group, offsets))
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests compare entries"))]
     pub(crate) fn get(&self, topic: &str, group: &str) -> Option<&QueueOffsets> {
         self.table.get(&(topic.to_owned(), group.to_owned()))
     }
@@ -136,6 +137,10 @@ pub(crate) struct DelayOffsets {
     notices: Notices,
 }
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "read and kept by brokers; nothing here delays yet")
+)]
 impl DelayOffsets {
     /// Reads the file's content; none means no progress. Numbers out of range are left out as in
     /// [`ConsumerOffsets::from_value`].

@@ -213,7 +213,7 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
                 match C::decode(message.body()) {
                     Ok(value) => deliveries.push(Delivery::new(value, message, &self.dispatch)),
                     Err(_) => {
-                        self.dispatch.park((message.queue().get(), message.queue_offset().get()))
+                        self.dispatch.park((message.queue().get(), message.queue_offset().get()));
                     }
                 }
             }

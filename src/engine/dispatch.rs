@@ -3,7 +3,7 @@
 //! One dispatch per group and topic, shared by all its consumers: each message goes to one of them at a time. What was handed
 //! out and not acknowledged comes back when it is dropped, or when the store is opened again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::consumequeue::format::Unit;
@@ -42,7 +42,7 @@ struct State {
     /// The queue to look at first next time.
     turn: usize,
     /// Undecodable messages, and when they are tried again.
-    parked: BTreeMap<(Instant, Place), ()>,
+    parked: BTreeSet<(Instant, Place)>,
     attempts: HashMap<Place, usize>,
     in_flight: usize,
 }
@@ -89,7 +89,7 @@ impl Dispatch {
             state: Mutex::new(State {
                 queues,
                 turn: 0,
-                parked: BTreeMap::new(),
+                parked: BTreeSet::new(),
                 attempts: HashMap::new(),
                 in_flight: 0,
             }),
@@ -106,10 +106,6 @@ impl Dispatch {
 
     pub(crate) fn group(&self) -> &Arc<str> {
         &self.group
-    }
-
-    pub(crate) fn cursors(&self) -> &[Cursor] {
-        &self.cursors
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -144,7 +140,7 @@ impl Dispatch {
                     let _asleep = self.topic.sleep();
                     match self.find(&mut state)? {
                         Found::Nothing => {
-                            let due = state.parked.keys().next().map_or(deadline, |(at, _)| *at);
+                            let due = state.parked.first().map_or(deadline, |(at, _)| *at);
                             let _ = self.ready.wait_until(&mut state, due.min(deadline));
                         }
                         Found::After(_) => {}
@@ -188,9 +184,7 @@ impl Dispatch {
     /// The next message to hand out. Counts it as in flight.
     fn find(&self, state: &mut State) -> Result<Found> {
         let now = (!state.parked.is_empty()).then(|| self.store.clock.now());
-        while let (Some(now), Some((&(at, (queue, offset)), ()))) =
-            (now, state.parked.first_key_value())
-        {
+        while let (Some(now), Some(&(at, (queue, offset)))) = (now, state.parked.first()) {
             if at > now {
                 break;
             }
@@ -274,7 +268,7 @@ impl Dispatch {
             BACK_OFF_SECONDS.get(*attempts).or(BACK_OFF_SECONDS.last()).copied().unwrap_or(0);
         *attempts += 1;
         let at = self.store.clock.now() + Duration::from_secs(wait);
-        state.parked.insert((at, place), ());
+        state.parked.insert((at, place));
     }
 
     /// Counts offsets `from..to` of a queue as done. A process kill does not bring them back.

@@ -60,7 +60,9 @@ impl Housekeeper {
         let timers = std::mem::take(&mut orders.timers);
         self.wake.notify_all();
         drop(orders);
-        timers.into_iter().for_each(|(_, waker)| waker.wake());
+        for (_, waker) in timers {
+            waker.wake();
+        }
     }
 
     pub(crate) fn spawn<T: House + 'static>(

@@ -91,7 +91,8 @@ impl Flusher {
     pub(crate) fn arm(&self) {
         let now = self.clock.now();
         let mut orders = self.orders.lock();
-        orders.commit_at.get_or_insert(now + COMMIT_INTERVAL.min(self.interval));
+        let commit = now + COMMIT_INTERVAL.min(self.interval);
+        orders.commit_at.get_or_insert(commit);
         orders.sync_at.get_or_insert(now + self.interval);
         self.rouse(&orders);
     }
@@ -205,7 +206,9 @@ impl Flusher {
         self.wake.notify_all();
         drop(orders);
         // Those whose wait is not over look again and come back.
-        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        for (_, waker) in wakers {
+            waker.wake();
+        }
     }
 
     /// Starts the thread. It holds the target only while it works, so that dropping the last handle ends it.
@@ -265,7 +268,7 @@ impl Flusher {
             if !target.failed() {
                 let now = self.clock.now();
                 if orders.wanted > target.durable() {
-                    self.gather(&mut orders);
+                    Self::gather(&mut orders);
                     return Some(Job::Sync);
                 }
                 if std::mem::take(&mut orders.commit_now) {
@@ -294,7 +297,7 @@ impl Flusher {
     }
 
     /// Before a sync that many will share: gives those whom the last one released a moment to come again.
-    fn gather(&self, orders: &mut MutexGuard<'_, Orders>) {
+    fn gather(orders: &mut MutexGuard<'_, Orders>) {
         let expected = orders.released;
         if expected > 1 {
             for _ in 0..expected * 2 {
@@ -319,7 +322,9 @@ impl Flusher {
                 let ready = Self::ready(&mut orders, target);
                 self.done.notify_all();
                 drop(orders);
-                ready.into_iter().for_each(Waker::wake);
+                for waker in ready {
+                    waker.wake();
+                }
             }
             Job::Flush => {
                 let _ = target.sync().and_then(|()| target.sync_progress());

@@ -197,6 +197,7 @@ impl Mapping {
     }
 
     /// Loads a number that [`Mapping::store_u64`] published. `None` if out of range or not 8-aligned.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the counterpart of `store_u64`"))]
     pub(crate) fn load_u64(&self, offset: usize) -> Option<u64> {
         let word = self.word(offset)?;
         // A relaxed load and a fence, because only relaxed loads are promised to work on read-only memory.

@@ -82,6 +82,7 @@ pub(crate) trait Storage: Send + Sync + Debug {
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
     /// Removes an empty directory.
+    #[cfg_attr(not(test), expect(dead_code, reason = "part of the seam; the tests use it"))]
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
 
     /// Makes names created, renamed or removed in `dir` durable.

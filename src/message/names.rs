@@ -12,16 +12,21 @@ const MAX_FOLDER_LEN: usize = 255;
 /// Where messages delayed by level wait.
 pub(crate) const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 /// Where messages delayed to a time wait.
+#[cfg_attr(not(test), expect(dead_code, reason = "the format's whole table stands here"))]
 pub(crate) const TIMER_TOPIC: &str = "rmq_sys_wheel_timer";
 /// Where half messages wait.
+#[expect(dead_code, reason = "the format's whole table stands here")]
 pub(crate) const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 /// Where it is written down which half messages are decided.
+#[cfg_attr(not(test), expect(dead_code, reason = "the format's whole table stands here"))]
 pub(crate) const OP_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 /// Where half messages end that nobody decided.
 pub(crate) const CHECK_MAX_TIME_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 /// Before a group's name: the topic of its retries.
+#[cfg_attr(not(test), expect(dead_code, reason = "the format's whole table stands here"))]
 pub(crate) const RETRY_PREFIX: &str = "%RETRY%";
 /// Before a group's name: the topic of its dead letters.
+#[expect(dead_code, reason = "the format's whole table stands here")]
 pub(crate) const DLQ_PREFIX: &str = "%DLQ%";
 
 /// Topics that a broker makes and uses itself, beside those with a prefix below.

@@ -5,9 +5,10 @@ use std::cell::Cell;
 use crate::codec::Encode;
 use crate::commitlog::format::{Draft, Host};
 use crate::error::{Error, ErrorKind, Result};
+use crate::message::QueueId;
 use crate::message::names::java_hash;
 use crate::message::properties;
-use crate::options::MAX_BODY;
+use crate::options::{Flush, MAX_BODY};
 use crate::store::append::Drafts;
 
 /// Buffers larger than this are given back after use.
@@ -45,6 +46,10 @@ pub(crate) struct Extras {
     pub(crate) tag: Option<String>,
     pub(crate) order_key: Option<String>,
     pub(crate) flag: i32,
+    /// The queue the caller named.
+    pub(crate) queue: Option<QueueId>,
+    /// The flush level of this message alone.
+    pub(crate) flush: Option<Flush>,
 }
 
 impl Extras {

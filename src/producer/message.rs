@@ -32,8 +32,6 @@ pub struct MessageBuilder<'a, T: ?Sized, C = Json> {
     producer: &'a Producer<T, C>,
     value: &'a T,
     extras: Extras,
-    queue: Option<QueueId>,
-    flush: Option<Flush>,
     /// The first thing that was wrong; said when the message is sent.
     invalid: Option<(ErrorKind, String)>,
 }
@@ -42,20 +40,20 @@ impl<T: ?Sized, C> fmt::Debug for MessageBuilder<'_, T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageBuilder")
             .field("topic", &self.producer.topic())
-            .field("queue", &self.queue)
-            .field("flush", &self.flush)
+            .field("queue", &self.extras.queue)
+            .field("flush", &self.extras.flush)
             .finish_non_exhaustive()
     }
 }
 
 impl<'a, T: ?Sized, C> MessageBuilder<'a, T, C> {
     pub(super) fn new(producer: &'a Producer<T, C>, value: &'a T) -> Self {
-        Self { producer, value, extras: Extras::default(), queue: None, flush: None, invalid: None }
+        Self { producer, value, extras: Extras::default(), invalid: None }
     }
 
     fn check(&mut self, checked: Result<()>) {
         if let Err(e) = checked {
-            self.invalid.get_or_insert((e.kind(), e.to_string()));
+            self.invalid.get_or_insert_with(|| (e.kind(), e.to_string()));
         }
     }
 
@@ -77,6 +75,10 @@ impl<'a, T: ?Sized, C> MessageBuilder<'a, T, C> {
 
     /// Adds a property. The last value of a name counts. Names that RocketMQ uses itself are refused; all properties of a
     /// message together may have 32 767 bytes, less the 20 of the record checksum.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "so that a number or a `format!` can be given"
+    )]
     pub fn property(mut self, name: &str, value: impl ToString) -> Self {
         let value = value.to_string();
         self.check(properties::validate(name, &value));
@@ -86,7 +88,7 @@ impl<'a, T: ?Sized, C> MessageBuilder<'a, T, C> {
 
     /// Chooses the queue.
     pub fn queue(mut self, queue: impl Into<QueueId>) -> Self {
-        self.queue = Some(queue.into());
+        self.extras.queue = Some(queue.into());
         self
     }
 
@@ -108,7 +110,7 @@ impl<'a, T: ?Sized, C> MessageBuilder<'a, T, C> {
     /// The flush level of this message alone. A stronger one than the store's waits longer. A weaker one only skips the wait:
     /// consumers still see the message when it is durable.
     pub fn flush(mut self, flush: Flush) -> Self {
-        self.flush = Some(flush);
+        self.extras.flush = Some(flush);
         self
     }
 }
@@ -122,7 +124,7 @@ impl<T: ?Sized, C: Encode<T>> MessageBuilder<'_, T, C> {
     /// is not acceptable.
     pub fn send(&self) -> Result<Receipt> {
         self.valid()?;
-        self.producer.send_with(self.value, &self.extras, self.queue, self.flush)
+        self.producer.send_with(self.value, &self.extras)
     }
 
     /// Sends the message without waiting for the disk: see [`Producer::submit`].
@@ -132,7 +134,7 @@ impl<T: ?Sized, C: Encode<T>> MessageBuilder<'_, T, C> {
     /// As [`MessageBuilder::send`] and [`Producer::submit`].
     pub fn submit(&self) -> Result<Ticket> {
         self.valid()?;
-        self.producer.submit_with(self.value, &self.extras, self.queue, self.flush, true)
+        self.producer.submit_with(self.value, &self.extras, true)
     }
 
     /// Sends the message and waits for nothing: see [`Producer::send_one_way`].
@@ -142,9 +144,7 @@ impl<T: ?Sized, C: Encode<T>> MessageBuilder<'_, T, C> {
     /// As [`MessageBuilder::send`] and [`Producer::send_one_way`].
     pub fn send_one_way(&self) -> Result<()> {
         self.valid()?;
-        self.producer
-            .submit_with(self.value, &self.extras, self.queue, self.flush, false)
-            .map(drop)
+        self.producer.submit_with(self.value, &self.extras, false).map(drop)
     }
 
     fn valid(&self) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::codec::{Encode, Json};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush::Waited;
-use crate::message::{QueueId, Receipt};
+use crate::message::Receipt;
 use crate::options::Flush;
 use crate::store::append::{Part, Submitted};
 use crate::store::topics::Topic as StoredTopic;
@@ -91,7 +91,7 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
     ///   [`Error::receipt`] says where.
     /// - [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
     pub fn send(&self, value: &T) -> Result<Receipt> {
-        self.send_with(value, &Extras::default(), None, None)
+        self.send_with(value, &Extras::default())
     }
 
     /// Sends several messages to one queue, with consecutive offsets: one lock, and one sync at most.
@@ -133,7 +133,7 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
     ///
     /// As [`Producer::send`], and [`ErrorKind::Full`] if the line is full.
     pub fn submit(&self, value: &T) -> Result<Ticket> {
-        self.submit_with(value, &Extras::default(), None, None, true)
+        self.submit_with(value, &Extras::default(), true)
     }
 
     /// Sends one message and waits for nothing, not even in line.
@@ -142,7 +142,7 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
     ///
     /// As [`Producer::send`], and [`ErrorKind::Full`] if it would have to wait.
     pub fn send_one_way(&self, value: &T) -> Result<()> {
-        self.submit_with(value, &Extras::default(), None, None, false).map(drop)
+        self.submit_with(value, &Extras::default(), false).map(drop)
     }
 
     /// Starts a message with a key, a tag, properties, a queue, an order or a flush level of its own.
@@ -158,33 +158,20 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
         }
     }
 
-    fn send_with(
-        &self,
-        value: &T,
-        extras: &Extras,
-        queue: Option<QueueId>,
-        flush: Option<Flush>,
-    ) -> Result<Receipt> {
-        let queue = self.choose(extras, queue)?;
+    fn send_with(&self, value: &T, extras: &Extras) -> Result<Receipt> {
+        let queue = self.choose(extras)?;
         Scratch::with(|scratch| {
             draft::<T, C>(scratch, &self.frame(queue), value, extras)?;
             self.engine.store().append(&self.topic, queue, &mut scratch.drafts)?;
-            let durable = self.confirm(flush, &scratch.drafts.parts, queue)?;
+            let durable = self.confirm(extras.flush, &scratch.drafts.parts, queue)?;
             let part = scratch.drafts.parts.first().copied().unwrap_or_default();
             Ok(self.receipt(queue, &part, durable))
         })
     }
 
-    fn submit_with(
-        &self,
-        value: &T,
-        extras: &Extras,
-        queue: Option<QueueId>,
-        flush: Option<Flush>,
-        may_wait: bool,
-    ) -> Result<Ticket> {
-        let queue = self.choose(extras, queue)?;
-        let sync = flush.unwrap_or(self.engine.store().settings.flush) == Flush::Sync;
+    fn submit_with(&self, value: &T, extras: &Extras, may_wait: bool) -> Result<Ticket> {
+        let queue = self.choose(extras)?;
+        let sync = extras.flush.unwrap_or(self.engine.store().settings.flush) == Flush::Sync;
         Scratch::with(|scratch| {
             draft::<T, C>(scratch, &self.frame(queue), value, extras)?;
             let store = self.engine.store();
@@ -205,9 +192,9 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
     }
 
     /// A queue named by the caller, else the one of the order key, else the next in turn.
-    fn choose(&self, extras: &Extras, queue: Option<QueueId>) -> Result<u32> {
+    fn choose(&self, extras: &Extras) -> Result<u32> {
         let count = self.topic.queue_count();
-        match (queue, extras.order_key()) {
+        match (extras.queue, extras.order_key()) {
             (Some(queue), _) if queue.get() < count => Ok(queue.get()),
             (Some(queue), _) => Err(Error::new(
                 ErrorKind::NotFound,

@@ -23,14 +23,6 @@ struct Inner {
 }
 
 impl Cursor {
-    pub(crate) fn group(&self) -> &Arc<str> {
-        &self.0.group
-    }
-
-    pub(crate) fn topic(&self) -> &Arc<str> {
-        &self.0.topic
-    }
-
     pub(crate) fn queue(&self) -> u32 {
         self.0.queue
     }
@@ -52,16 +44,6 @@ impl Cursor {
     /// One past the highest offset that is acknowledged.
     pub(crate) fn reach(&self) -> u64 {
         self.acked().reach()
-    }
-
-    /// How many stretches of messages are passed over.
-    pub(crate) fn gaps(&self) -> usize {
-        self.acked().gaps()
-    }
-
-    /// How many messages are acknowledged above the watermark.
-    pub(crate) fn acked_above(&self) -> u64 {
-        self.acked().acked_above()
     }
 
     /// All that is acknowledged; acknowledging waits for the guard.

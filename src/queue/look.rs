@@ -104,7 +104,7 @@ impl Queue {
             let extent = store
                 .topics
                 .get(&cursor.topic)
-                .and_then(|t| t.queue(cursor.queue).map(|q| q.extent()))
+                .and_then(|t| t.queue(cursor.queue).map(crate::consumequeue::ConsumeQueue::extent))
                 .unwrap_or_default();
             let backlog =
                 extent.next.saturating_sub(watermark.max(extent.min)) - cursor.acked.acked_above();

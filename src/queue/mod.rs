@@ -17,8 +17,8 @@ use crate::store::report::OpenReport;
 use crate::sync::Arc;
 use crate::topic::Topic;
 
-pub use readonly::{GroupOffset, QueueEntry, ReadOnly};
 pub use look::{GroupStats, QueueStats, Stats, TopicStats};
+pub use readonly::{GroupOffset, QueueEntry, ReadOnly};
 
 /// A message queue: one directory, one handle. Cheap to clone.
 ///
@@ -135,6 +135,7 @@ impl Queue {
     ///
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if the name is not a topic name,
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the topic does not exist and may not be created.
+    #[expect(clippy::needless_pass_by_value, reason = "a topic is a constant, given by name")]
     pub fn producer<T: ?Sized, C: Encode<T>>(&self, topic: Topic<T, C>) -> Result<Producer<T, C>> {
         validate_topic(topic.name())?;
         let store = self.engine.store();

@@ -112,11 +112,23 @@ impl Store {
     ///
     /// May write to the disk, or wait for somebody who does.
     pub(crate) fn append(&self, topic: &Arc<Topic>, queue: u32, drafts: &mut Drafts) -> Result<()> {
+        match self.append_once(topic, queue, drafts) {
+            // Groups may have passed messages since the last look.
+            Err(full)
+                if full.kind() == ErrorKind::Full && self.settings.volatile && self.trim()? > 0 =>
+            {
+                self.append_once(topic, queue, drafts)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn append_once(&self, topic: &Arc<Topic>, queue: u32, drafts: &mut Drafts) -> Result<()> {
         let mut appender = self.appender.lock();
         self.check_writable()?;
         self.admit_line(&mut appender)?;
         let room = self.room_for(&mut appender, drafts, Blocking::Yes)?;
-        self.place(&mut appender, room, topic, queue, drafts)?;
+        self.place(&mut appender, room, (topic, queue), drafts)?;
         let end = appender.tail.end;
         drop(appender);
         topic.arrived(drafts.parts.len());
@@ -164,7 +176,7 @@ impl Store {
             self.flusher.ask_commit();
             return Ok(Submitted::Waiting(slot));
         }
-        self.place(&mut appender, room, topic, queue, drafts)?;
+        self.place(&mut appender, room, (topic, queue), drafts)?;
         let end = appender.tail.end;
         drop(appender);
         topic.arrived(drafts.parts.len());
@@ -202,8 +214,7 @@ impl Store {
         &self,
         appender: &mut Appender,
         room: Room,
-        topic: &Arc<Topic>,
-        queue: u32,
+        (topic, queue): (&Arc<Topic>, u32),
         drafts: &mut Drafts,
     ) -> Result<()> {
         let target = topic.queue(queue).ok_or_else(|| {
@@ -263,7 +274,7 @@ impl Store {
     pub(super) fn admit_line(&self, appender: &mut Appender) -> Result<()> {
         while let Some(mut lined) = appender.line.pop_front() {
             let placed = self.room_for(appender, &lined.drafts, Blocking::Yes).and_then(|room| {
-                self.place(appender, room, &lined.topic, lined.queue, &mut lined.drafts)
+                self.place(appender, room, (&lined.topic, lined.queue), &mut lined.drafts)
             });
             match placed {
                 Ok(()) => {

@@ -110,7 +110,8 @@ impl Store {
 
     /// Nobody will let them in any more.
     fn refuse_line(&self) {
-        for lined in std::mem::take(&mut self.appender.lock().line) {
+        let line = std::mem::take(&mut self.appender.lock().line);
+        for lined in line {
             lined.refuse();
         }
     }

@@ -88,6 +88,9 @@ impl Store {
             }
         }
         self.file_units()?;
+        if self.settings.volatile {
+            self.trim()?;
+        }
         Ok(())
     }
 

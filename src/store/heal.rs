@@ -26,7 +26,7 @@ impl Store {
         }
         let mut gathered = Gathered::spilling_to(&self.files);
         let mut starts = Starts::new(&self.files);
-        let plan = Plan {
+        let mut plan = Plan {
             files: &files,
             segment_size: self.log.segment_size(),
             from: self.log.min_offset(),
@@ -34,23 +34,24 @@ impl Store {
             own: &|offset| self.own.contains(offset),
             resume: &mut |after, end| starts.next_after(after, end),
         };
-        scan(plan, &mut |record, _| {
+        scan(&mut plan, &mut |record, _| {
             if record.physical_offset < filed_to { gathered.take(record) } else { Ok(()) }
         })?;
-        let mut mended = gathered.mended;
+        let mut total = gathered.mended;
         for (topic, queues) in &gathered.queues {
             for (id, queue) in queues {
-                let filed = self
+                let in_files = self
                     .topics
                     .get(topic)
                     .and_then(|t| t.queue(*id).map(crate::consumequeue::ConsumeQueue::filed))
                     .unwrap_or(0);
                 // Only what is meant to be in files: the rest is in memory, and right.
-                let count = usize::try_from(filed.saturating_sub(queue.base)).unwrap_or(usize::MAX);
+                let count =
+                    usize::try_from(in_files.saturating_sub(queue.base)).unwrap_or(usize::MAX);
                 let units = queue.units.get(..count.min(queue.units.len())).unwrap_or_default();
-                mended += self.files.mend((topic, *id), queue.base, units)?;
+                total += self.files.mend((topic, *id), queue.base, units)?;
             }
         }
-        Ok(mended)
+        Ok(total)
     }
 }

@@ -60,7 +60,7 @@ impl Message {
         let (topic, body, properties) =
             (place(view.topic.as_bytes()), place(view.body), place(view.properties));
         let head = Head::of(&view);
-        Ok(Self { head, topic, body, properties, bytes })
+        Ok(Self { bytes, head, topic, body, properties })
     }
 
     fn part(&self, range: &Range<usize>) -> &[u8] {

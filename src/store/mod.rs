@@ -20,6 +20,7 @@ pub(crate) mod report;
 mod state;
 mod survey;
 pub(crate) mod topics;
+mod trim;
 
 #[cfg(test)]
 mod tests;
@@ -114,6 +115,14 @@ impl Settings {
         }
     }
 
+    /// How long a message may wait for a sync that nobody waits for.
+    fn flush_interval(&self) -> Duration {
+        match self.flush {
+            Flush::Async { interval } => interval,
+            Flush::Sync => crate::options::DEFAULT_FLUSH_INTERVAL,
+        }
+    }
+
     /// Readers stop at the durable position.
     fn is_sync(&self) -> bool {
         self.flush == Flush::Sync
@@ -161,10 +170,6 @@ impl Store {
             ));
         }
         Ok(())
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
     }
 
     /// The topic of that name, created if the options allow it. Durable before its first use.

@@ -119,13 +119,9 @@ impl Store {
         remove_older(&*storage, &layout, number)?;
 
         let settings = Settings::of(options);
-        let interval = match options.flush {
-            Flush::Async { interval } => interval,
-            Flush::Sync => crate::options::DEFAULT_FLUSH_INTERVAL,
-        };
         let report = report_of(&recovered);
         Ok(Self {
-            flusher: Flusher::new(Arc::clone(&clock), interval, settings.threaded),
+            flusher: Flusher::new(Arc::clone(&clock), settings.flush_interval(), settings.threaded),
             housekeeper: Housekeeper::new(Arc::clone(&clock)),
             appender: Mutex::new(Appender {
                 tail,

@@ -58,18 +58,17 @@ impl Store {
         ahead: &mut Ahead,
     ) -> Result<View> {
         let Some(state) = topic.queue(queue) else { return Ok(View::Nothing) };
-        let unit = match ahead.get(offset) {
-            Some(unit) => unit,
-            None => {
-                let extent = state.extent();
-                if offset < extent.min {
-                    return Ok(View::Removed(extent.min));
-                }
-                if offset >= extent.next {
-                    return Ok(View::Nothing);
-                }
-                self.fetch(topic, queue, offset, ahead)?
+        let unit = if let Some(unit) = ahead.get(offset) {
+            unit
+        } else {
+            let extent = state.extent();
+            if offset < extent.min {
+                return Ok(View::Removed(extent.min));
             }
+            if offset >= extent.next {
+                return Ok(View::Nothing);
+            }
+            self.fetch(topic, queue, offset, ahead)?
         };
         let end = unit.offset.saturating_add(u64::from(unit.size));
         if unit.is_filler() || end <= self.visible() || end > self.log.staged() {
@@ -84,7 +83,13 @@ impl Store {
     }
 
     /// Reads a run of units, from memory or from the file.
-    fn fetch(&self, topic: &Topic, queue: u32, offset: u64, ahead: &mut Ahead) -> Result<Unit> {
+    pub(super) fn fetch(
+        &self,
+        topic: &Topic,
+        queue: u32,
+        offset: u64,
+        ahead: &mut Ahead,
+    ) -> Result<Unit> {
         ahead.units.clear();
         ahead.first = offset;
         let recent = topic.queue(queue).map(|state| state.recent(offset, AHEAD, &mut ahead.units));

@@ -22,7 +22,7 @@ use crate::sync::Arc;
 use super::close::Config;
 use super::message::Message;
 use super::recovery::{Gathered, Recovered, Recovery};
-use super::report::{Damage, History, OpenReport};
+use super::report::{Damage, OpenReport};
 use super::state::{Generation, OwnRanges};
 use super::survey::Survey;
 

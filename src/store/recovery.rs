@@ -33,7 +33,7 @@ use super::report::History;
 use super::state::{FloorFile, FloorMark, OwnRanges, QueueEnds};
 use super::survey::Survey;
 
-pub(super) use gather::{DELAY_LEVELS_MS, Gathered};
+pub(super) use gather::Gathered;
 pub(super) use settle::Starts;
 
 /// What recovery works on.
@@ -128,7 +128,7 @@ impl Recovery<'_> {
         let staged = self.staged()?;
         let mark = self.floor(staged.as_ref())?;
         let log_min = self.survey.files.first().map_or(0, |f| f.0);
-        let known = self.known_ends()?;
+        let known = self.known_ends();
         let mut from = mark.queues.max(log_min);
         loop {
             let files = self.truthful_files(from, &mut done.notes)?;
@@ -138,7 +138,9 @@ impl Recovery<'_> {
                     done.last_timestamp = record.store_timestamp.max(done.last_timestamp);
                     gathered.take(record)
                 })?;
-            if image.scanned.end < mark.durable || (self.survey.files.is_empty() && mark.durable > 0) {
+            if image.scanned.end < mark.durable
+                || (self.survey.files.is_empty() && mark.durable > 0)
+            {
                 return Err(Error::corrupt(
                     &self.layout.segment(image.scanned.end),
                     0,
@@ -158,7 +160,7 @@ impl Recovery<'_> {
             done.faults = image.scanned.faults;
             done.end = image.scanned.end;
             self.make_log_true(&files, &image.replay, &mut done)?;
-            self.settle_queues(gathered, (from, log_min), &mut done)?;
+            self.settle_queues(&gathered, (from, log_min), &mut done)?;
             return Ok(done);
         }
     }
@@ -173,12 +175,12 @@ impl Recovery<'_> {
         }
     }
 
-    fn known_ends(&self) -> Result<QueueEnds> {
+    fn known_ends(&self) -> QueueEnds {
         if self.history != History::Crashed {
-            return Ok(QueueEnds::default());
+            return QueueEnds::default();
         }
         // From the last close; a lower bound, if it can be read at all.
-        Ok(QueueEnds::read_any(&**self.storage, self.layout).unwrap_or_default())
+        QueueEnds::read_any(&**self.storage, self.layout).unwrap_or_default()
     }
 
     /// Up to where the log is known to be durable, and up to where its queues are.
@@ -226,10 +228,10 @@ impl Recovery<'_> {
             let file = self.storage.open(&path, OpenMode::Read).map_err(io)?;
             let mut head = vec![0; usize::try_from((*len).min(64 << 10)).unwrap_or(0)];
             file.read_at(0, &mut head).map_err(io)?;
-            if let Decoded::Record(first) = format::decode(&head, Checks::NONE) {
-                if first.store_timestamp > 0 && first.store_timestamp <= safe {
-                    return Ok(*base);
-                }
+            if let Decoded::Record(first) = format::decode(&head, Checks::NONE)
+                && (1..=safe).contains(&first.store_timestamp)
+            {
+                return Ok(*base);
             }
         }
         Ok(0)
@@ -255,7 +257,7 @@ impl Recovery<'_> {
     ) -> Result<LogImage> {
         let mut starts = Starts::new(self.files);
         let own = self.own();
-        let plan = Plan {
+        let mut plan = Plan {
             files,
             segment_size: self.segment_size,
             from,
@@ -263,7 +265,7 @@ impl Recovery<'_> {
             own: &|offset| own.contains(offset),
             resume: &mut |after, end| starts.next_after(after, end),
         };
-        let mut scanned = scan(plan, &mut |record, _| on_record(record))?;
+        let mut scanned = scan(&mut plan, &mut |record, _| on_record(record))?;
         if files.is_empty() {
             scanned.end = from.max(floor);
         }

@@ -18,6 +18,7 @@ pub(super) const CONFIG_FILES: [&str; 3] =
 
 /// What the directory says.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a directory")]
 pub(crate) struct Survey {
     pub(super) generation: Option<Generation>,
     pub(super) stamp: Option<CleanStamp>,

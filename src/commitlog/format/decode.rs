@@ -38,6 +38,10 @@ pub(crate) enum RecordCrc {
     /// An ordinary property: a broker's copy of a record carries the digits of the original.
     Ignore,
     /// Verified where there is one.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "what a broker checks; we know where we wrote")
+    )]
     IfPresent,
     /// Verified; a record without it is bad. Only for ranges of the log that this crate wrote.
     Require,
@@ -162,6 +166,10 @@ fn split_crc_tail(block: &[u8]) -> Option<(&[u8], &[u8; CRC_TAIL_LEN])> {
 /// The property block without the CRC tail, if it ends in one: what a copy of the record starts from.
 ///
 /// A broker's copy may carry the property elsewhere: who copies property by property leaves out [`properties::name::CRC32`].
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for copying a record, which recomputes the checksum")
+)]
 pub(crate) fn strip_crc_tail(properties: &[u8]) -> &[u8] {
     split_crc_tail(properties).map_or(properties, |(rest, _)| rest)
 }

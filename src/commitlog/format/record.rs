@@ -82,6 +82,7 @@ impl<'a> RecordView<'a> {
     }
 
     /// The message's identity: its `UNIQ_KEY`, else the offset id.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a stored message has its own"))]
     pub(crate) fn message_id(&self) -> MessageId {
         self.property(name::UNIQ_KEY).map_or_else(|| self.offset_id(), MessageId::unique)
     }

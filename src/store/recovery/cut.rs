@@ -37,7 +37,7 @@ impl Recovery<'_> {
         let keep_from = if done.end == scan_end && holder.is_some_and(|h| h.base == scan_end) {
             scan_end
         } else {
-            holder.map_or(scan_end.max(done.end), |h| h.base + self.segment_size)
+            holder.map_or_else(|| scan_end.max(done.end), |h| h.base + self.segment_size)
         };
         self.remove_files_from(keep_from)?;
         done.bases =

@@ -13,7 +13,7 @@ const SPILL: usize = 1 << 20;
 /// A queue offset that jumps further than this is not believed.
 const LARGEST_GAP: u64 = 1 << 20;
 /// RocketMQ's delay levels, in milliseconds.
-pub(in crate::store) const DELAY_LEVELS_MS: [i64; 18] = [
+const DELAY_LEVELS_MS: [i64; 18] = [
     1_000, 5_000, 10_000, 30_000, 60_000, 120_000, 180_000, 240_000, 300_000, 360_000, 420_000,
     480_000, 540_000, 600_000, 1_200_000, 1_800_000, 3_600_000, 7_200_000,
 ];

@@ -44,7 +44,7 @@ impl Recovery<'_> {
     /// Step 5. `from`: where the scan began; `log_min`: where the log begins.
     pub(super) fn settle_queues(
         &self,
-        gathered: Gathered<'_>,
+        gathered: &Gathered<'_>,
         (from, log_min): (u64, u64),
         done: &mut Recovered,
     ) -> Result<()> {

@@ -22,7 +22,7 @@ use crate::sync::Arc;
 use super::parse::Fields;
 
 const MAGIC: &[u8; 8] = b"PMQFLOOR";
-const SLOT: u64 = 512;
+const SLOT: usize = 512;
 /// The floor itself is synced after this much log.
 const SYNC_INTERVAL: u64 = 8 << 20;
 
@@ -59,7 +59,7 @@ impl FloorFile {
                 _ => {}
             }
             let file = storage.open(&path, OpenMode::CreateNew)?;
-            file.write_at(0, &[0; 2 * SLOT as usize])?;
+            file.write_at(0, &[0; 2 * SLOT])?;
             file.write_at(0, &encode(generation, mark))?;
             file.sync()?;
             storage.sync_dir(&layout.own())?;
@@ -81,7 +81,7 @@ impl FloorFile {
         };
         let io = |e| Error::io(e, &self.path, "write the floor file");
         if mark != self.mark {
-            let at = if self.second_slot { SLOT } else { 0 };
+            let at = if self.second_slot { SLOT as u64 } else { 0 };
             self.file.write_at(at, &encode(self.generation, mark)).map_err(io)?;
             self.second_slot = !self.second_slot;
             self.mark = mark;
@@ -103,7 +103,7 @@ impl FloorFile {
         let Some(bytes) = crate::store::read_small(storage, &path, 1 << 20)? else {
             return Ok(None);
         };
-        let slots = bytes.chunks(SLOT as usize).filter_map(|slot| decode(slot, generation));
+        let slots = bytes.chunks(SLOT).filter_map(|slot| decode(slot, generation));
         Ok(slots.max_by_key(|mark| mark.durable))
     }
 }

@@ -66,7 +66,7 @@ impl OwnRanges {
 }
 
 impl Generation {
-    const MAGIC: &'static [u8; 8] = b"PMQGENER";
+    const MAGIC: [u8; 8] = *b"PMQGENER";
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         sealed(Self::MAGIC, VERSION, |out| {
@@ -109,7 +109,7 @@ pub(crate) struct CleanStamp {
 }
 
 impl CleanStamp {
-    const MAGIC: &'static [u8; 8] = b"PMQCLEAN";
+    const MAGIC: [u8; 8] = *b"PMQCLEAN";
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         sealed(Self::MAGIC, VERSION, |out| {
@@ -159,7 +159,7 @@ pub(crate) struct QueueEnds {
 }
 
 impl QueueEnds {
-    const MAGIC: &'static [u8; 8] = b"PMQQUEUE";
+    const MAGIC: [u8; 8] = *b"PMQQUEUE";
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         sealed(Self::MAGIC, VERSION, |out| {
@@ -213,7 +213,7 @@ fn count(n: usize) -> u32 {
 fn read<T>(
     storage: &dyn Storage,
     path: &Path,
-    magic: &[u8; 8],
+    magic: [u8; 8],
     decode: impl FnOnce(&mut Fields<'_>) -> Option<T>,
 ) -> Result<Option<T>> {
     let Some(bytes) = read_small(storage, path, SMALL)? else { return Ok(None) };
@@ -223,14 +223,14 @@ fn read<T>(
 fn parse_file<T>(
     bytes: &[u8],
     path: &Path,
-    magic: &[u8; 8],
+    magic: [u8; 8],
     decode: impl FnOnce(&mut Fields<'_>) -> Option<T>,
 ) -> Result<T> {
     let damaged = |what: &str| Error::corrupt(path, 0, what);
     let (payload, crc) =
         bytes.split_last_chunk::<4>().ok_or_else(|| damaged("the file is too short"))?;
     let mut fields = Fields::new(payload);
-    if fields.take(8) != Some(magic) {
+    if fields.take(8) != Some(&magic[..]) {
         return Err(damaged("the file does not begin with its magic number"));
     }
     let version = fields.u32().ok_or_else(|| damaged("the file is too short"))?;

@@ -58,7 +58,7 @@ pub(crate) fn put_name(out: &mut Vec<u8>, name: &str) {
 }
 
 /// Magic, version, payload, checksum.
-pub(crate) fn sealed(magic: &[u8; 8], version: u32, payload: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+pub(crate) fn sealed(magic: [u8; 8], version: u32, payload: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = magic.to_vec();
     out.extend_from_slice(&version.to_be_bytes());
     payload(&mut out);

@@ -26,7 +26,7 @@ fn stamp() -> CleanStamp {
     }
 }
 
-fn parse<T>(bytes: &[u8], magic: &[u8; 8], f: fn(&mut Fields<'_>) -> Option<T>) -> Result<T> {
+fn parse<T>(bytes: &[u8], magic: [u8; 8], f: fn(&mut Fields<'_>) -> Option<T>) -> Result<T> {
     parse_file(bytes, Path::new("state"), magic, f)
 }
 

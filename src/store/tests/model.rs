@@ -173,8 +173,9 @@ impl Model {
                 let extent = state.extent();
                 assert_eq!(extent.min, 0, "{context}: {} {queue}", topic.name());
                 for offset in 0..extent.next {
-                    let message = read(store, &topic, queue, offset)
-                        .unwrap_or_else(|e| panic!("{context}: {} {queue} {offset}: {e:?}", topic.name()));
+                    let message = read(store, &topic, queue, offset).unwrap_or_else(|e| {
+                        panic!("{context}: {} {queue} {offset}: {e:?}", topic.name())
+                    });
                     let (id, place) = self.recognise(&message, context);
                     assert_eq!((place.0, place.1), (queue, offset), "{context}: {id}");
                     assert_eq!(found.insert(id, place), None, "{context}: {id} is there twice");
@@ -194,11 +195,8 @@ impl Model {
             .unwrap_or_else(|| panic!("{context}: {message:?} with number {id} came from nowhere"));
         assert_eq!(message.topic(), sent.topic, "{context}: {id}");
         assert!(message.body() == body_of(id, sent.len), "{context}: the body of {id} changed");
-        let place = (
-            message.queue().get(),
-            message.queue_offset().get(),
-            message.log_offset().get(),
-        );
+        let place =
+            (message.queue().get(), message.queue_offset().get(), message.log_offset().get());
         (id, place)
     }
 
@@ -233,7 +231,11 @@ impl Model {
 
     fn check_acked(&self, store: &Store, left: Left, context: &str) {
         let next_of = |topic: &str, queue: u32| {
-            store.topics.get(topic).and_then(|t| t.queue(queue).map(|q| q.extent().next)).unwrap_or(0)
+            store
+                .topics
+                .get(topic)
+                .and_then(|t| t.queue(queue).map(|q| q.extent().next))
+                .unwrap_or(0)
         };
         for (name, offsets) in &self.acked {
             let (group, topic, queue) = name;

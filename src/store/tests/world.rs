@@ -293,7 +293,10 @@ impl World {
             let message = delivery.message();
             let offset = message.queue_offset().get();
             let name = (group.to_owned(), topic.to_owned(), message.queue().get());
-            assert!(!self.model.may_be_acked(&name, offset) || self.lost(), "{name:?} {offset} again");
+            assert!(
+                !self.model.may_be_acked(&name, offset) || self.lost(),
+                "{name:?} {offset} again"
+            );
             let durable = match choose(nth) {
                 Ack::No => continue,
                 Ack::Yes => false,
@@ -389,6 +392,10 @@ fn speaks_of_loss(error: &str) -> bool {
 pub(super) fn is_typed(error: &Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::Full | ErrorKind::Io | ErrorKind::Poisoned | ErrorKind::Unconfirmed | ErrorKind::Closed
+        ErrorKind::Full
+            | ErrorKind::Io
+            | ErrorKind::Poisoned
+            | ErrorKind::Unconfirmed
+            | ErrorKind::Closed
     )
 }

@@ -1,0 +1,85 @@
+//! What was acknowledged, after a crash.
+
+use crate::options::Flush;
+
+use super::model::Left;
+use super::world::{Ack, World};
+
+#[test]
+fn an_acknowledgement_survives_the_process() {
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [100; 30]);
+    world.consume(("t", "g"), 20, |n| if n % 3 == 0 { Ack::No } else { Ack::Yes }).unwrap();
+    let mut next = world.after_kill();
+    let left = next.consume(("t", "g"), 100, |_| Ack::Yes).unwrap();
+    assert_eq!(left, 10 + 7);
+    next.check_works("killed");
+}
+
+#[test]
+fn a_durable_acknowledgement_survives_a_power_cut() {
+    let mut world = World::new(Flush::Sync);
+    world.send_all("t", [100; 30]);
+    world.consume(("t", "g"), 20, |n| if n == 19 { Ack::Durably } else { Ack::Yes }).unwrap();
+    for seed in 0..20 {
+        let mut next = world.after_power_cut(seed);
+        assert_eq!(next.consume(("t", "g"), 100, |_| Ack::No).unwrap(), 10, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_new_message_at_the_offset_of_a_lost_one_is_delivered() {
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [100; 5]);
+    world.flush().unwrap();
+    world.send_all("t", [100; 20]);
+    // The acknowledgements are durable, the messages are not.
+    world.consume(("t", "g"), 100, |_| Ack::Durably).unwrap();
+    let mut reused = 0;
+    for seed in 0..40 {
+        let mut next = world.after_power_cut(seed);
+        let kept = next.model.stored_count();
+        next.send_all("t", [70; 20]);
+        let delivered = next.consume(("t", "g"), 100, |_| Ack::Yes).unwrap();
+        assert_eq!(delivered, 20, "seed {seed}: {kept} of 25 were kept");
+        reused += usize::from(kept < 25);
+        next.after_kill().check_works(&format!("seed {seed}"));
+    }
+    assert!(reused > 10, "only {reused} seeds lost a message");
+}
+
+#[test]
+fn a_group_begins_where_it_was_told_even_after_a_crash() {
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [100; 5]);
+    world.flush().unwrap();
+    let name = super::world::Bytes::named("t").unwrap();
+    let late = crate::consumer::ConsumerBuilder::new(&world.engine(), name, "late")
+        .start(crate::consumer::Start::Latest)
+        .pull()
+        .unwrap();
+    world.send_all("t", [100; 2]);
+    world.flush().unwrap();
+    drop(late);
+    for offset in 0..5 {
+        // Passed over from the beginning.
+        let name = ("late".to_owned(), "t".to_owned(), 0);
+        world.model.acked(&name, offset, Ok(true));
+    }
+    let worlds = [world.after_kill(), world.after_power_cut(1), world.after_power_cut(2)];
+    for mut next in worlds {
+        assert_eq!(next.consume(("t", "late"), 100, |_| Ack::No).unwrap(), 2);
+    }
+}
+
+#[test]
+fn gaps_survive_a_clean_close() {
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [100; 30]);
+    world.consume(("t", "g"), 30, |n| if n % 5 == 2 { Ack::No } else { Ack::Yes }).unwrap();
+    let closed = world.engine().close().unwrap();
+    assert_eq!(closed.acked_above_gaps, 22);
+    assert!(closed.broker_ready);
+    world.open_and_check(Left::Kill, "closed");
+    assert_eq!(world.consume(("t", "g"), 100, |_| Ack::Yes).unwrap(), 6);
+}

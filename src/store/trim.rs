@@ -1,0 +1,68 @@
+//! Giving back the memory of an in-memory store: segments whose messages every group has acknowledged.
+
+use crate::consumequeue::Extent;
+use crate::error::Result;
+use crate::progress::State;
+use crate::sync::Arc;
+
+use super::Store;
+use super::read::Ahead;
+use super::topics::Topic;
+
+impl Store {
+    /// Removes the segments that nobody needs any more. A topic that no group consumes keeps its messages.
+    pub(super) fn trim(&self) -> Result<u64> {
+        let _one = self.filing.lock();
+        let state = self.progress.snapshot_state();
+        let mut needed = self.log.committed();
+        for topic in self.topics.all() {
+            for (id, queue) in topic.queues() {
+                let extent = queue.extent();
+                let watermark = passed(&state, &topic, id).unwrap_or(extent.min);
+                let first_needed = watermark.clamp(extent.min, extent.next);
+                if first_needed < extent.next {
+                    needed = needed.min(self.log_offset_of(&topic, id, first_needed)?);
+                }
+            }
+        }
+        let removed = self.log.remove_before(needed)?;
+        if removed > 0 {
+            self.forget_below(self.log.min_offset())?;
+        }
+        Ok(removed)
+    }
+
+    fn log_offset_of(&self, topic: &Topic, queue: u32, offset: u64) -> Result<u64> {
+        Ok(self.fetch(topic, queue, offset, &mut Ahead::default())?.offset)
+    }
+
+    /// The queues begin where the log begins.
+    fn forget_below(&self, log_min: u64) -> Result<()> {
+        for topic in self.topics.all() {
+            for (id, queue) in topic.queues() {
+                let Extent { min, next } = queue.extent();
+                let (mut low, mut high) = (min, next);
+                while low < high {
+                    let middle = low + (high - low) / 2;
+                    let below = self.log_offset_of(&topic, id, middle)? < log_min;
+                    if below { low = middle + 1 } else { high = middle }
+                }
+                if low > min {
+                    queue.raise_min(low);
+                    self.files.remove_before((topic.name(), id), low)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The lowest watermark of the groups that consume this queue; `None` if there is no group.
+fn passed(state: &State, topic: &Arc<Topic>, queue: u32) -> Option<u64> {
+    state
+        .cursors
+        .iter()
+        .filter(|c| c.queue == queue && c.topic == **topic.name())
+        .map(|c| c.acked.watermark())
+        .min()
+}
