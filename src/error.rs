@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::message::Receipt;
+use crate::id::Receipt;
 
 /// The crate's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

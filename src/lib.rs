@@ -8,6 +8,7 @@ mod consumer;
 mod engine;
 mod error;
 mod flush;
+mod id;
 mod io;
 mod layout;
 mod message;
@@ -22,8 +23,8 @@ mod topic;
 pub use codec::{CodecError, Decode, Encode, Json, Raw};
 pub use consumer::{Consumer, ConsumerBuilder, Delivery, Start};
 pub use error::{Error, ErrorKind, Result};
+pub use id::{LogOffset, MessageId, QueueId, QueueOffset, Receipt};
 pub use message::properties::Properties;
-pub use message::{LogOffset, MessageId, QueueId, QueueOffset, Receipt};
 pub use options::{
     COMMIT_INTERVAL, Conflict, DEFAULT_FLUSH_INTERVAL, DEFAULT_LINE, DEFAULT_MEMORY_BUDGET,
     DEFAULT_QUEUE_FILE_SIZE, DEFAULT_QUEUES, DEFAULT_SEGMENT_SIZE, DEFAULT_STAGING_SIZE,

@@ -40,7 +40,8 @@ fn every_store_of_a_broker_opens_for_writing_and_loses_nothing() {
         assert_eq!(report.bytes_cut, 0, "{name}");
         for entry in golden.group_offsets() {
             let stats = queue.stats().unwrap();
-            let group = stats.groups.iter().find(|g| g.group == entry.0 && g.topic == entry.1).unwrap();
+            let group =
+                stats.groups.iter().find(|g| g.group == entry.0 && g.topic == entry.1).unwrap();
             let at = group.watermarks.iter().find(|w| w.0.get() == entry.2).unwrap();
             assert_eq!(at.1.get(), entry.3, "{name}: {entry:?}");
         }
@@ -144,7 +145,8 @@ fn check_queues(golden: &Golden, store: &ReadOnly, when: &str) {
     for queue in golden.queues() {
         let (topic, id) = (queue["topic"].as_str().unwrap(), queue["queueId"].as_u64().unwrap());
         let id = u32::try_from(id).unwrap();
-        let expected: Vec<(u64, u64, i64)> = serde_json::from_value(queue["units"].clone()).unwrap();
+        let expected: Vec<(u64, u64, i64)> =
+            serde_json::from_value(queue["units"].clone()).unwrap();
         let found: Vec<_> = store
             .entries(topic, id)
             .map(|e| (e.log_offset.get(), u64::from(e.size), e.tag_code))

@@ -1,1 +1,77 @@
-fn main() {}
+//! Measures the queue beside the limits of the machine, in the same run.
+//!
+//! ```text
+//! cargo bench --bench work -- [W1 W2 W3 W4 W4b W5 W6] [--quick] [--runs N] [--dir DIR]
+//! ```
+//!
+//! Without a name all works are measured. Standard output has one JSON object per measured row, and for people, behind `# `,
+//! tables of rows and ratios. Rows are named `pocketmq …`, `limit …` (loops of bare system calls) and `channel …` (a bounded
+//! crossbeam channel). Within a work the rows take turns; each figure is the median of all turns.
+//!
+//! Absolute figures say little, for machines differ and are noisy: a ratio is taken within one turn, and the table shows the
+//! median of the ratios with the lowest and the highest.
+//!
+//! Data go to a temporary directory below `--dir` (by default the system's), removed afterwards.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+#![expect(clippy::disallowed_methods, reason = "limits are bare system calls and the real clock")]
+
+mod append;
+mod durable;
+mod figures;
+mod ground;
+mod limits;
+mod live;
+mod opening;
+mod settings;
+mod store;
+mod table;
+mod victim;
+
+use std::error::Error;
+
+use ground::Ground;
+use settings::{Command, Settings, Work};
+use table::Table;
+
+/// Whatever goes wrong ends the benchmark with a message.
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> Result<()> {
+    match settings::parse(std::env::args().skip(1))? {
+        Command::Measure(settings) => measure(&settings),
+        Command::BeKilled { dir, messages } => victim::fill_and_wait(&dir, messages),
+    }
+}
+
+fn measure(settings: &Settings) -> Result<()> {
+    let ground = Ground::new(settings.dir.as_deref())?;
+    let mut tables = vec![ground.describe()?];
+    for work in &settings.works {
+        let table = run(*work, settings, &ground)?;
+        tables.push(table.to_string());
+    }
+    for table in tables {
+        for line in table.lines() {
+            println!("# {line}");
+        }
+    }
+    Ok(())
+}
+
+/// What a thread returned; its panic is an error like any other.
+fn joined<T>(outcome: std::thread::Result<Result<T>>) -> Result<T> {
+    outcome.map_err(|_| "a thread panicked")?
+}
+
+fn run(work: Work, settings: &Settings, ground: &Ground) -> Result<Table> {
+    match work {
+        Work::W1 => append::small(settings, ground),
+        Work::W2 => append::large(settings, ground),
+        Work::W3 => durable::alone(settings, ground),
+        Work::W4 => durable::many(settings, ground),
+        Work::W4b => durable::in_flight(settings, ground),
+        Work::W5 => opening::measure(settings, ground),
+        Work::W6 => live::measure(settings, ground),
+    }
+}

@@ -379,6 +379,11 @@ impl CommitLog {
                 .remove_file(segment.path())
                 .map_err(|e| Error::io(e, segment.path(), "remove an unused commit log file"))?;
         }
-        Ok(())
+        if unused.is_empty() {
+            return Ok(());
+        }
+        // Before the stamp says how many files there are.
+        let dir = self.layout.commitlog();
+        self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))
     }
 }

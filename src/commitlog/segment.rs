@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::io::{MapAccess, Mapping, OpenMode, Storage, StoreFile};
 use crate::layout::Layout;
 use crate::options::Reads;
@@ -74,13 +74,24 @@ impl Segment {
     ) -> Result<Self> {
         let segment = Self::existing(storage, layout, base, size);
         let make = || {
-            let file = storage.open(&segment.path, OpenMode::CreateNew)?;
+            let file = match storage.open(&segment.path, OpenMode::CreateNew) {
+                // Left by an attempt that failed, without a byte in it.
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                    storage.remove_file(&segment.path)?;
+                    storage.open(&segment.path, OpenMode::CreateNew)?
+                }
+                other => other?,
+            };
             file.set_len(size)?;
             file.sync()?;
             storage.sync_dir(&layout.commitlog())?;
             Ok(file)
         };
-        let file = make().map_err(|e| Error::io(e, &segment.path, "create a commit log file"))?;
+        let file = make().map_err(|e| {
+            // Not part of the log, so it must not stay among its files.
+            let _ = storage.remove_file(&segment.path);
+            Error::io(e, &segment.path, "create a commit log file")
+        })?;
         let _ = segment.file.set(file);
         Ok(segment)
     }
@@ -161,7 +172,11 @@ impl Segment {
     }
 
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file()?.sync().map_err(|e| Error::io(e, &self.path, "sync the commit log"))
+        // Never `Full`, whatever the system says: what a failed sync has lost, a second one does not bring back.
+        let lost = |e| {
+            Error::new(ErrorKind::Io, "cannot sync the commit log").at(&self.path).caused_by(e)
+        };
+        self.file()?.sync().map_err(lost)
     }
 
     /// Bytes from the start of the segment that can be written without asking for space.

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::consumequeue::format::Unit;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flush::Waited;
 use crate::progress::Cursor;
 use crate::store::Store;
@@ -154,7 +154,12 @@ impl Dispatch {
             match self.store.load(&self.topic, place, unit) {
                 Ok(message) => out.push(message),
                 Err(e) if out.is_empty() => {
-                    self.state.lock().in_flight -= 1;
+                    if e.kind() == ErrorKind::Corrupt {
+                        self.state.lock().in_flight -= 1;
+                    } else {
+                        // It could not be read now; that says nothing about the message.
+                        self.put_back(place);
+                    }
                     return Err(e);
                 }
                 Err(_) => {

@@ -1,6 +1,7 @@
-//! Positions and identity.
+//! Positions, identity, and the receipt that says where a message is.
 
 use std::fmt;
+use std::sync::Arc;
 
 macro_rules! position {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -102,6 +103,28 @@ impl fmt::Debug for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MessageId({self})")
     }
+}
+
+/// Where a sent message is.
+///
+/// What it means for the message's safety depends on the flush level it was sent with: see [`Flush`](crate::Flush).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The message's identity.
+    pub id: MessageId,
+    /// The topic it was sent to.
+    pub topic: Arc<str>,
+    /// The queue of the topic it went to.
+    pub queue: QueueId,
+    /// Its position in that queue: dense, starting at 0.
+    pub queue_offset: QueueOffset,
+    /// The position of its record in the commit log, in bytes.
+    pub log_offset: LogOffset,
+    /// The size of its record in the commit log, in bytes.
+    pub size: u32,
+    /// Whether a power cut can no longer take it away.
+    pub durable: bool,
 }
 
 #[cfg(test)]

@@ -1,0 +1,137 @@
+//! What the machine can do at best: loops of bare system calls.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FallocateFlags, fallocate};
+
+use crate::figures::{Sample, latency_buffer, nanos};
+use crate::ground::{Ground, evict_file, remove};
+use crate::{Result, joined};
+
+/// What a full staging buffer is written in.
+const CHUNK: usize = 64 << 10;
+/// What a scan reads at once.
+const WINDOW: usize = 1 << 20;
+
+/// A new file of so many bytes, its blocks allocated and its size durable.
+fn allocated(path: &Path, len: u64) -> Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    file.set_len(len)?;
+    fallocate(&file, FallocateFlags::empty(), 0, i64::try_from(len)?)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// Writes `bytes` in chunks. Returns how long it took.
+fn write_chunks(file: &File, bytes: u64) -> Result<Duration> {
+    let chunk = vec![0x5A; CHUNK];
+    let start = Instant::now();
+    let mut at = 0;
+    while at < bytes {
+        let len = usize::try_from(bytes - at).unwrap_or(CHUNK).min(CHUNK);
+        file.write_all_at(chunk.get(..len).unwrap_or_default(), at)?;
+        at += len as u64;
+    }
+    Ok(start.elapsed())
+}
+
+/// `messages` records of `record` bytes, in 64 KiB chunks into allocated space; synced in between, by a thread of its own, if
+/// there is an interval.
+pub(crate) fn chunks(
+    ground: &Ground,
+    messages: u64,
+    record: u64,
+    sync_every: Option<Duration>,
+) -> Result<Sample> {
+    let (path, bytes) = (ground.path("limit"), messages * record);
+    let file = allocated(&path, bytes)?;
+    let time = match sync_every {
+        None => write_chunks(&file, bytes)?,
+        Some(interval) => beside_syncs(&file, interval, || write_chunks(&file, bytes))?,
+    };
+    drop(file);
+    ground.clear()?;
+    Ok(Sample { count: messages, bytes, time, ..Sample::default() })
+}
+
+/// Does `work` while another thread syncs the file again and again.
+fn beside_syncs<T>(file: &File, interval: Duration, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (done, over) = channel::<()>();
+    thread::scope(|scope| {
+        let syncing = scope.spawn(move || -> Result<()> {
+            while over.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                file.sync_data()?;
+            }
+            Ok(())
+        });
+        let result = work();
+        drop(done);
+        joined(syncing.join())?;
+        result
+    })
+}
+
+/// `rounds` times: `records` records in one `pwrite` into allocated space, then `fdatasync`. Counts records.
+pub(crate) fn synced(ground: &Ground, rounds: u64, records: u64, record: u64) -> Result<Sample> {
+    let path = ground.path("limit");
+    let len = records * record;
+    let file = allocated(&path, rounds * len)?;
+    let data = vec![0x5A; usize::try_from(len)?];
+    let mut latencies = latency_buffer(rounds);
+    let start = Instant::now();
+    for round in 0..rounds {
+        let before = Instant::now();
+        file.write_all_at(&data, round * len)?;
+        file.sync_data()?;
+        latencies.push(nanos(before.elapsed()));
+    }
+    let time = start.elapsed();
+    drop(file);
+    ground.clear()?;
+    let count = rounds * records;
+    Ok(Sample { count, bytes: rounds * len, time, latencies, bytes_per_message: None })
+}
+
+/// Syncs a file of `bytes` that was just written, drops its pages and reads it from the disk.
+pub(crate) fn sync_and_read(ground: &Ground, messages: u64, bytes: u64) -> Result<Sample> {
+    let path = ground.path("limit");
+    let file = allocated(&path, bytes)?;
+    write_chunks(&file, bytes)?;
+    let start = Instant::now();
+    evict_file(&file)?;
+    read_all(&file)?;
+    let time = start.elapsed();
+    drop(file);
+    remove(&path)?;
+    Ok(Sample { count: messages, bytes, time, ..Sample::default() })
+}
+
+/// Reads a file of `bytes` that is on the disk and not in memory.
+pub(crate) fn cold_read(ground: &Ground, messages: u64, bytes: u64) -> Result<Sample> {
+    let path = ground.path("limit");
+    let file = allocated(&path, bytes)?;
+    write_chunks(&file, bytes)?;
+    evict_file(&file)?;
+    let start = Instant::now();
+    read_all(&file)?;
+    let time = start.elapsed();
+    drop(file);
+    remove(&path)?;
+    Ok(Sample { count: messages, bytes, time, ..Sample::default() })
+}
+
+fn read_all(file: &File) -> Result<()> {
+    let mut window = vec![0; WINDOW];
+    let mut at = 0;
+    loop {
+        match file.read_at(&mut window, at)? {
+            0 => return Ok(()),
+            read => at += read as u64,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! W5: opening a store that was closed, or whose process was killed, and reading everything.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pocketmq::{History, Queue};
+
+use crate::Result;
+use crate::figures::{Sample, nanos, short};
+use crate::ground::{Ground, evict, remove};
+use crate::limits;
+use crate::settings::{Settings, Work};
+use crate::store::{BODY, BYTES, TOO_LONG, UNIT, fill, record_size};
+use crate::table::{Bench, Table, Target};
+use crate::victim::kill_after;
+
+/// Openings of a closed store in one turn.
+const OPENINGS: u64 = 20;
+/// Messages taken at once.
+const BATCH: usize = 1000;
+
+/// A store with so many messages, and how many bytes of log they are.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    messages: u64,
+    bytes: u64,
+}
+
+pub(crate) fn measure(settings: &Settings, ground: &Ground) -> Result<Table> {
+    let record = record_size(&BODY)?;
+    let mut table = clean(settings, ground, record)?;
+    ground.clear()?;
+    table.join(killed(settings, ground, record)?);
+    ground.clear()?;
+    Ok(table)
+}
+
+/// After a clean close.
+fn clean(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
+    let mut messages = settings.scale.stored;
+    while !ground.has_room(2 * messages * (record + UNIT))? {
+        messages /= 2;
+    }
+    let stored = Stored { messages, bytes: messages * record };
+    let name = short(messages);
+    let (full, empty) = (ground.path("full"), ground.path("empty"));
+    let queue = Queue::open(&full)?;
+    fill(&queue.producer(BYTES)?, messages)?;
+    queue.close()?;
+    Queue::open(&empty)?.close()?;
+
+    let mut bench = Bench::new(Work::W5, settings.scale.runs_long);
+    let little = bench.row("pocketmq open, closed, empty (counts openings)", || openings(&empty));
+    let much = bench
+        .row(format!("pocketmq open, closed, {name} messages (counts openings)"), || {
+            openings(&full)
+        });
+    let cold = bench.row(format!("limit cold pread, bytes of {name} records"), || {
+        limits::cold_read(ground, messages, stored.bytes)
+    });
+    let turn = Cell::new(0);
+    let reading =
+        bench.row(format!("pocketmq open and read {name}, cold, batches of {BATCH}"), || {
+            turn.set(turn.get() + 1);
+            evict(&full)?;
+            open_and_read(&full, stored, turn.get())
+        });
+    let warm =
+        bench.row(format!("pocketmq open and read {name}, warm, batches of {BATCH}"), || {
+            turn.set(turn.get() + 1);
+            open_and_read(&full, stored, turn.get())
+        });
+    bench.latency(much, little, Target::AtMost(20.0));
+    bench.rate(reading, cold, Target::Open);
+    bench.rate(warm, cold, Target::Open);
+    bench.run(ground)
+}
+
+fn openings(dir: &Path) -> Result<Sample> {
+    let (mut time, mut latencies) = (Duration::ZERO, Vec::new());
+    for _ in 0..OPENINGS {
+        let start = Instant::now();
+        let queue = Queue::open(dir)?;
+        let took = start.elapsed();
+        if queue.report().history != History::Clean {
+            return Err(format!("the store was closed, and yet: {:?}", queue.report()).into());
+        }
+        queue.close()?;
+        time += took;
+        latencies.push(nanos(took));
+    }
+    Ok(Sample { count: OPENINGS, time, latencies, ..Sample::default() })
+}
+
+/// Each turn has a group of its own, which begins with the first message.
+fn open_and_read(dir: &Path, stored: Stored, turn: u32) -> Result<Sample> {
+    let start = Instant::now();
+    let queue = Queue::open(dir)?;
+    read_all(&queue, stored.messages, turn)?;
+    let time = start.elapsed();
+    queue.close()?;
+    Ok(Sample { count: stored.messages, bytes: stored.bytes, time, ..Sample::default() })
+}
+
+/// Receives and acknowledges so many messages, and makes sure that there are no more.
+fn read_all(queue: &Queue, messages: u64, turn: u32) -> Result<()> {
+    let consumer = queue.consumer(BYTES, &format!("reader-{turn}")).pull()?;
+    let mut read = 0;
+    while read < messages {
+        let batch = consumer.recv_batch(BATCH, TOO_LONG)?;
+        if batch.is_empty() {
+            return Err(format!("only {read} of {messages} messages were there").into());
+        }
+        read += batch.len() as u64;
+        if batch.iter().any(|delivery| delivery.body() != BODY) {
+            return Err("a message is not what was sent".into());
+        }
+        consumer.ack_all(batch)?;
+    }
+    let extra = consumer.recv(Duration::ZERO)?;
+    if read == messages && extra.is_none() { Ok(()) } else { Err("too many messages".into()) }
+}
+
+/// After a kill, nothing synced: the whole log has to be made durable, read and checked.
+fn killed(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
+    let messages = settings.scale.killed;
+    let name = short(messages);
+    let mut bench = Bench::new(Work::W5, settings.scale.runs_long);
+    let scanned = Cell::new(0);
+    let ours = bench.row(format!("pocketmq open, killed, {name} messages unsynced"), || {
+        let dir = ground.path("killed");
+        remove(&dir)?;
+        ground.settle()?;
+        kill_after(&dir, messages)?;
+        let (sample, records) = recover(&dir, messages, record)?;
+        scanned.set(records);
+        remove(&dir)?;
+        Ok(sample)
+    });
+    let limit = bench.row(format!("limit fdatasync + cold pread, bytes of {name} records"), || {
+        // As many as were scanned just now, so that both do the same work.
+        limits::sync_and_read(ground, scanned.get(), scanned.get() * record)
+    });
+    bench.rate(ours, limit, Target::AtLeast(0.8));
+    bench.run(ground)
+}
+
+fn recover(dir: &Path, messages: u64, record: u64) -> Result<(Sample, u64)> {
+    let start = Instant::now();
+    let queue = Queue::open(dir)?;
+    let time = start.elapsed();
+    let report = queue.report();
+    let scanned = report.records_scanned;
+    if report.history != History::Crashed || scanned == 0 {
+        return Err(format!("the process was killed, and yet: {report:?}").into());
+    }
+    // Nothing that was sent may be missing.
+    read_all(&queue, messages, 1)?;
+    queue.close()?;
+    let sample = Sample { count: scanned, bytes: scanned * record, time, ..Sample::default() };
+    Ok((sample, scanned))
+}

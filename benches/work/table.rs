@@ -1,0 +1,236 @@
+//! Rows that take turns, and the table that compares them.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::Result;
+use crate::figures::{Figures, Sample, median, spread};
+use crate::ground::Ground;
+use crate::settings::Work;
+
+type Turn<'a> = Box<dyn FnMut() -> Result<Sample> + 'a>;
+
+/// A row, for comparisons.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row(usize);
+
+/// Rows measured side by side.
+pub(crate) struct Bench<'a> {
+    work: Work,
+    runs: u32,
+    rows: Vec<(String, Turn<'a>)>,
+    comparisons: Vec<Comparison>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Comparison {
+    what: What,
+    target: Target,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// Operations per second of the first row, divided by those of the second.
+    Rate(Row, Row),
+    /// Median latency of the first row, divided by that of the second.
+    Latency(Row, Row),
+    /// 99 % of all operations of a row take less, in milliseconds.
+    P99(Row),
+}
+
+/// What a comparison should yield.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    AtLeast(f64),
+    AtMost(f64),
+    /// Only to be looked at.
+    Open,
+}
+
+impl<'a> Bench<'a> {
+    pub(crate) fn new(work: Work, runs: u32) -> Self {
+        Self { work, runs, rows: Vec::new(), comparisons: Vec::new() }
+    }
+
+    /// Adds a row; `turn` measures it once.
+    pub(crate) fn row(
+        &mut self,
+        name: impl Into<String>,
+        turn: impl FnMut() -> Result<Sample> + 'a,
+    ) -> Row {
+        self.rows.push((name.into(), Box::new(turn)));
+        Row(self.rows.len() - 1)
+    }
+
+    /// Compares how many operations two rows do in a second.
+    pub(crate) fn rate(&mut self, ours: Row, other: Row, target: Target) {
+        self.comparisons.push(Comparison { what: What::Rate(ours, other), target });
+    }
+
+    /// Compares two rows' median latencies.
+    pub(crate) fn latency(&mut self, ours: Row, other: Row, target: Target) {
+        self.comparisons.push(Comparison { what: What::Latency(ours, other), target });
+    }
+
+    /// Looks at the latency that 99 % of a row's operations stay below, in milliseconds.
+    pub(crate) fn p99_ms(&mut self, ours: Row, target: Target) {
+        self.comparisons.push(Comparison { what: What::P99(ours), target });
+    }
+
+    /// Lets the rows take turns; prints a JSON line for each.
+    pub(crate) fn run(self, ground: &Ground) -> Result<Table> {
+        let (names, mut turns): (Vec<_>, Vec<_>) = self.rows.into_iter().unzip();
+        let mut rows: Vec<Measured> =
+            names.into_iter().map(|name| Measured { name, turns: Vec::new() }).collect();
+        for _ in 0..self.runs {
+            for (row, turn) in rows.iter_mut().zip(&mut turns) {
+                ground.settle()?;
+                let sample = turn().map_err(|e| format!("{}: {e}", row.name))?;
+                row.turns.push(sample.into());
+            }
+        }
+        let table = Table { work: self.work, rows, comparisons: self.comparisons };
+        table.print_json()?;
+        Ok(table)
+    }
+}
+
+/// A row and its turns.
+#[derive(Debug)]
+struct Measured {
+    name: String,
+    turns: Vec<Figures>,
+}
+
+/// The rows of a work, measured.
+#[derive(Debug)]
+pub(crate) struct Table {
+    work: Work,
+    rows: Vec<Measured>,
+    comparisons: Vec<Comparison>,
+}
+
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    work: &'static str,
+    name: &'a str,
+    #[serde(flatten)]
+    median: Figures,
+    runs: usize,
+}
+
+impl Table {
+    /// Puts the rows and comparisons of another table of the same work behind these.
+    pub(crate) fn join(&mut self, other: Self) {
+        let shift = self.rows.len();
+        let moved = |Row(at): Row| Row(at + shift);
+        self.rows.extend(other.rows);
+        self.comparisons.extend(other.comparisons.into_iter().map(|c| Comparison {
+            what: match c.what {
+                What::Rate(a, b) => What::Rate(moved(a), moved(b)),
+                What::Latency(a, b) => What::Latency(moved(a), moved(b)),
+                What::P99(a) => What::P99(moved(a)),
+            },
+            ..c
+        }));
+    }
+
+    fn print_json(&self) -> Result<()> {
+        for row in &self.rows {
+            let line = Line {
+                work: self.work.name(),
+                name: &row.name,
+                median: Figures::median(&row.turns),
+                runs: row.turns.len(),
+            };
+            println!("{}", serde_json::to_string(&line)?);
+        }
+        Ok(())
+    }
+
+    fn row(&self, row: Row) -> (&str, &[Figures]) {
+        self.rows.get(row.0).map_or(("", &[]), |r| (&r.name, &r.turns))
+    }
+
+    /// What is compared, and the outcome of each turn.
+    fn compare(&self, what: What) -> (String, Vec<f64>) {
+        let quotients = |ours: Row, other: Row, figure: fn(&Figures) -> Option<f64>| {
+            let turns = self.row(ours).1.iter().zip(self.row(other).1);
+            turns.filter_map(|(a, b)| Some(figure(a)? / figure(b)?)).collect()
+        };
+        match what {
+            What::Rate(ours, other) => (
+                format!("{} / {}", self.row(ours).0, self.row(other).0),
+                quotients(ours, other, |f| Some(f.per_s)),
+            ),
+            What::Latency(ours, other) => (
+                format!("p50: {} / {}", self.row(ours).0, self.row(other).0),
+                quotients(ours, other, |f| f.p50_ns.map(millis)),
+            ),
+            What::P99(ours) => {
+                let (name, turns) = self.row(ours);
+                let values = turns.iter().filter_map(|f| f.p99_ns.map(millis)).collect();
+                (format!("p99 in ms: {name}"), values)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<66} {:>11} {:>23} {:>9} {:>10} {:>10}",
+            self.work.name(),
+            "per s",
+            "lowest–highest",
+            "MB/s",
+            "p50 µs",
+            "p99 µs"
+        )?;
+        for row in &self.rows {
+            let all = Figures::median(&row.turns);
+            let (low, high) = spread(row.turns.iter().map(|t| t.per_s));
+            let micros = |ns: Option<u64>| {
+                ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.2}", millis(ns) * 1e3))
+            };
+            writeln!(
+                f,
+                "{:<66} {:>11.0} {:>23} {:>9.1} {:>10} {:>10}",
+                row.name,
+                all.per_s,
+                format!("{low:.0}–{high:.0}"),
+                all.mb_per_s,
+                micros(all.p50_ns),
+                micros(all.p99_ns),
+            )?;
+        }
+        for comparison in &self.comparisons {
+            let (what, values) = self.compare(comparison.what);
+            let (middle, (low, high)) =
+                (median(values.iter().copied()), spread(values.into_iter()));
+            writeln!(
+                f,
+                "  {middle:.3} ({low:.3}–{high:.3}){}  {what}",
+                comparison.target.verdict(middle)
+            )?;
+        }
+        writeln!(f)
+    }
+}
+
+impl Target {
+    fn verdict(self, value: f64) -> String {
+        let (sign, bound, met) = match self {
+            Self::AtLeast(bound) => ('≥', bound, value >= bound),
+            Self::AtMost(bound) => ('≤', bound, value <= bound),
+            Self::Open => return String::new(),
+        };
+        format!(", target {sign} {bound}: {}", if met { "met" } else { "missed" })
+    }
+}
+
+fn millis(ns: u64) -> f64 {
+    crate::figures::real(ns) / 1e6
+}
