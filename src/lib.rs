@@ -1,4 +1,102 @@
-//! An embeddable, durable message queue.
+//! PocketMQ: an embeddable, durable message queue in one process.
+//!
+//! Apache RocketMQ's model (a commit log, consume queues, topics, consumer groups) behind one [`Queue`] handle, with typed
+//! producers and consumers and no networking. Use it as an embedded job queue that survives crashes, or to publish and subscribe
+//! inside one service. A closed store directory *is* a RocketMQ broker's store, and a stopped broker's store opens here.
+//!
+//! # Open
+//!
+//! ```
+//! # fn main() -> pocketmq::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path();
+//! use pocketmq::{Flush, Queue};
+//!
+//! let queue = Queue::open(path)?;                       // created, or recovered
+//! println!("{:?}", queue.report());                     // what was found, and what was done about it
+//! queue.close()?;
+//!
+//! let queue = Queue::options().flush(Flush::Sync).open(path)?;
+//! let passing = Queue::in_memory()?;                    // the same semantics, nothing on disk
+//! # queue.close()
+//! # }
+//! ```
+//!
+//! # Send
+//!
+//! A [`Topic`] names the type of its messages once. JSON is the default codec (feature `json`), [`Raw`] takes bytes, and
+//! [`Encode`] and [`Decode`] make your own.
+//!
+//! ```
+//! # fn main() -> pocketmq::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # use pocketmq::{Queue, Topic};
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct OrderPaid { order: u64, customer: String, cents: u64 }
+//!
+//! const ORDERS: Topic<OrderPaid> = Topic::new("orders");
+//!
+//! # let queue = Queue::open(dir.path())?;
+//! let orders = queue.producer(ORDERS)?;                 // cheap to clone, shared between threads
+//! let order = OrderPaid { order: 7, customer: "ada".into(), cents: 1999 };
+//! let receipt = orders.send(&order)?;                   // where it is
+//! orders.message(&order).key("order-7").tag("eu").property("cents", order.cents).send()?;
+//! orders.message(&order).order_by(&order.customer).send()?;   // one queue per customer
+//! let ticket = orders.submit(&order)?;                  // does not wait for the disk
+//! ticket.wait()?;                                       // or ticket.await
+//! # queue.close()
+//! # }
+//! ```
+//!
+//! # Receive
+//!
+//! ```
+//! # fn main() -> pocketmq::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # use pocketmq::{Queue, Topic};
+//! # const ORDERS: Topic<u64> = Topic::new("orders");
+//! use std::time::Duration;
+//!
+//! # let queue = Queue::open(dir.path())?;
+//! # queue.producer(ORDERS)?.send(&7)?;
+//! let consumer = queue.consumer(ORDERS, "mailer").pull()?;
+//! while let Some(order) = consumer.recv(Duration::from_millis(20))? {   // sleeps until one arrives
+//!     println!("order {}", *order);
+//!     order.ack()?;                                     // dropped instead: received again
+//! }
+//! # queue.close()
+//! # }
+//! ```
+//!
+//! All consumers of a group share its messages; every group gets all of them. Delivery is *at least once*: after a crash, what was
+//! not acknowledged is received again, and what was acknowledged is not.
+//!
+//! # What survives what
+//!
+//! | after it returned `Ok` | process killed | power cut |
+//! |---|---|---|
+//! | `send` with [`Flush::Async`] (default) | kept | kept after the next flush, at most 500 ms later |
+//! | `send` with [`Flush::Sync`], `ticket.wait()` there | kept | kept |
+//! | [`Delivery::ack`] | kept | kept after the next flush |
+//! | [`Delivery::ack_durable`], [`Queue::flush`] | kept | kept |
+//! | [`Queue::create_topic`], a new group's start | kept | kept |
+//!
+//! # Limits
+//!
+//! | what | limit |
+//! |---|---|
+//! | body | 4 MiB ([`MAX_BODY`]) |
+//! | properties of a message, together | 32 767 bytes ([`MAX_PROPERTIES`]), of which 20 are the record's checksum |
+//! | topic name | 127 letters, digits, `_`, `-`, `%` and `\|`, not beginning with `%` |
+//! | group name | 120 bytes of the same |
+//! | queues of a topic | 1024 ([`MAX_QUEUES`]) |
+//! | a batch | one commit log file ([`Options::segment_size`]) |
+//!
+//! # What it is not
+//!
+//! It does not talk to other machines, and one process at a time has a store open ([`ReadOnly`] looks at one in use). It does not
+//! de-duplicate, delay, filter or dead-letter messages yet. It runs on Linux.
+
 mod clock;
 mod codec;
 mod commitlog;
