@@ -1,6 +1,8 @@
 //! The running queue behind all handles: the store, its threads, and the groups that consume from it.
 
 pub(crate) mod dispatch;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,7 +10,7 @@ use std::path::Path;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::io::Storage;
-use crate::io::disk::Disk;
+use crate::io::disk::{Disk, resolve};
 use crate::io::memory::Memory;
 use crate::options::Options;
 use crate::store::close::Closed;
@@ -32,7 +34,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn open(root: &Path, options: &Options) -> Result<Arc<Self>> {
-        Self::open_on(Arc::new(Disk), Arc::new(SystemClock), root, options)
+        Self::open_on(Arc::new(Disk), Arc::new(SystemClock), &resolve(root), options)
     }
 
     pub(crate) fn in_memory(options: &Options) -> Result<Arc<Self>> {

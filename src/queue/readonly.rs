@@ -77,7 +77,7 @@ impl ReadOnly {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no such folder; otherwise as [`Queue::open`](crate::Queue::open), except
     /// that it never fails because the store is in use.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
-        let root = dir.as_ref().to_path_buf();
+        let root = crate::io::disk::resolve(dir.as_ref());
         Ok(Self { image: Image::of(&disk(), &root)?, root })
     }
 

@@ -20,6 +20,14 @@ use file::DiskFile;
 #[derive(Debug, Default)]
 pub(crate) struct Disk;
 
+/// The folder that `path` means now: absolute, with links on the way followed, so that neither a change of the working
+/// directory nor one of a link moves a store that is open.
+pub(crate) fn resolve(path: &Path) -> PathBuf {
+    fs::canonicalize(path)
+        .or_else(|_| std::path::absolute(path))
+        .unwrap_or_else(|_| path.to_path_buf())
+}
+
 impl Storage for Disk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn StoreFile>> {
         let mut options = OpenOptions::new();

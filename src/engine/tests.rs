@@ -1,0 +1,278 @@
+//! A disk that does not answer, and many threads.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::pin;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use super::*;
+use crate::codec::Raw;
+use crate::io::{Entry, Eviction, LockGuard, MapAccess, Mapping, OpenMode, StoreFile};
+use crate::options::Flush;
+use crate::producer::Producer;
+use crate::sync::Condvar;
+use crate::{ErrorKind, Start};
+
+/// Memory whose syncs of log files wait while the gate is shut.
+#[derive(Debug)]
+struct Gated {
+    inner: Memory,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    shut: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn set(&self, shut: bool) {
+        *self.shut.lock() = shut;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut shut = self.shut.lock();
+        while *shut {
+            self.changed.wait(&mut shut);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct GatedFile {
+    inner: Arc<dyn StoreFile>,
+    gate: Option<Arc<Gate>>,
+}
+
+impl Storage for Gated {
+    fn open(&self, path: &Path, mode: OpenMode) -> std::io::Result<Arc<dyn StoreFile>> {
+        let is_log = path.parent().is_some_and(|p| p.ends_with("commitlog"));
+        let gate = is_log.then(|| Arc::clone(&self.gate));
+        Ok(Arc::new(GatedFile { inner: self.inner.open(path, mode)?, gate }))
+    }
+    fn list(&self, dir: &Path) -> std::io::Result<Vec<Entry>> {
+        self.inner.list(dir)
+    }
+    fn create_dir_all(&self, dir: &Path) -> std::io::Result<()> {
+        self.inner.create_dir_all(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> std::io::Result<()> {
+        self.inner.remove_file(path)
+    }
+    fn remove_dir(&self, path: &Path) -> std::io::Result<()> {
+        self.inner.remove_dir(path)
+    }
+    fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+    fn sync_all(&self, root: &Path) -> std::io::Result<()> {
+        self.inner.sync_all(root)
+    }
+    fn lock(&self, path: &Path) -> std::io::Result<Box<dyn LockGuard>> {
+        self.inner.lock(path)
+    }
+    fn is_locked(&self, path: &Path) -> std::io::Result<bool> {
+        self.inner.is_locked(path)
+    }
+}
+
+impl StoreFile for GatedFile {
+    fn len(&self) -> std::io::Result<u64> {
+        self.inner.len()
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.inner.set_len(len)
+    }
+    fn allocate(&self, offset: u64, len: u64) -> std::io::Result<()> {
+        self.inner.allocate(offset, len)
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.inner.read_at(offset, buf)
+    }
+    fn write_at(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.inner.write_at(offset, data)
+    }
+    fn sync(&self) -> std::io::Result<()> {
+        if let Some(gate) = &self.gate {
+            gate.pass();
+        }
+        self.inner.sync()
+    }
+    fn map(&self, offset: u64, len: usize, access: MapAccess) -> std::io::Result<Mapping> {
+        self.inner.map(offset, len, access)
+    }
+    fn evict(&self) -> std::io::Result<Eviction> {
+        self.inner.evict()
+    }
+    fn read_direct(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.inner.read_direct(offset, buf)
+    }
+}
+
+fn gated(flush: Flush, timeout: Duration) -> (Arc<Engine>, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
+    let storage = Gated { inner: Memory::new(None), gate: Arc::clone(&gate) };
+    let options = Options::default()
+        .flush(flush)
+        .sync_timeout(timeout)
+        .segment_size(1 << 20)
+        .staging_size(64 << 10)
+        .line(3);
+    let engine =
+        Engine::open_on(Arc::new(storage), Arc::new(SystemClock), Path::new("/q"), &options);
+    (engine.unwrap(), gate)
+}
+
+fn producer(engine: &Arc<Engine>) -> Producer<[u8], Raw> {
+    Producer::new(engine, engine.store().topic("t").unwrap())
+}
+
+fn received(engine: &Arc<Engine>) -> usize {
+    let topic = crate::Topic::<[u8], Raw>::new("t");
+    let consumer = crate::ConsumerBuilder::new(engine, topic, "g").start(Start::Earliest);
+    consumer.pull().unwrap().recv_batch(1000, Duration::ZERO).unwrap().len()
+}
+
+/// The smallest executor: polls, and sleeps until woken.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_does_not_answer_in_time_leaves_a_message_unconfirmed_with_its_receipt() {
+    let (engine, gate) = gated(Flush::Sync, Duration::from_millis(30));
+    let producer = producer(&engine);
+    producer.send(b"durable").unwrap();
+    gate.set(true);
+    let error = producer.send(b"late").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unconfirmed);
+    assert_eq!(error.receipt().unwrap().queue_offset.get(), 1);
+    assert!(!error.receipt().unwrap().durable);
+    let awaited = block_on(producer.submit(b"later").unwrap()).unwrap_err();
+    assert_eq!(awaited.kind(), ErrorKind::Unconfirmed);
+    assert_eq!(awaited.receipt().unwrap().queue_offset.get(), 2);
+    assert_eq!(received(&engine), 1, "readers stop at what is durable");
+    gate.set(false);
+    engine.store().flush().unwrap();
+    assert_eq!(
+        received(&engine),
+        3,
+        "stored all along (and the first one, which was dropped, again)"
+    );
+    assert!(producer.send(b"as usual").unwrap().durable);
+}
+
+#[test]
+fn submitting_never_waits_for_the_disk_and_sends_wait_behind_in_order() {
+    // Nothing is ready at first, so the first submit must wait in line.
+    let (engine, _gate) = gated(Flush::default(), Duration::from_secs(60));
+    let producer = producer(&engine);
+    let first = producer.submit(b"0").unwrap();
+    assert!(first.receipt().is_none() || first.receipt().unwrap().queue_offset.get() == 0);
+    // A large message never fits into the buffer, so it waits, and so do those behind it.
+    let tickets: Vec<_> = (0..3).map(|_| producer.submit(&[1; 40_000])).collect();
+    let last = producer.send(b"last").unwrap();
+    let placed = tickets.into_iter().filter_map(Result::ok).map(|t| t.wait().unwrap());
+    assert!(placed.into_iter().all(|r| r.queue_offset < last.queue_offset));
+    assert_eq!(first.wait().unwrap().queue_offset.get(), 0);
+}
+
+#[test]
+fn a_full_line_and_a_one_way_message_without_room_are_refused() {
+    let (engine, gate) = gated(Flush::Sync, Duration::from_secs(60));
+    let producer = producer(&engine);
+    producer.send(b"durable").unwrap();
+    gate.set(true);
+    // The flusher hangs in the sync of this one, and admits nobody.
+    let stuck = producer.submit(b"x").unwrap();
+    let mut tickets = Vec::new();
+    let full = loop {
+        match producer.submit(&[1; 40_000]) {
+            Ok(ticket) => tickets.push(ticket),
+            Err(e) => break e,
+        }
+        assert!(tickets.len() < 100, "the line is bounded");
+    };
+    assert_eq!(full.kind(), ErrorKind::Full);
+    assert_eq!(producer.send_one_way(b"y").unwrap_err().kind(), ErrorKind::Full);
+    gate.set(false);
+    assert!(stuck.wait().unwrap().durable);
+    for ticket in tickets {
+        assert!(block_on(ticket).unwrap().durable);
+    }
+}
+
+#[test]
+fn a_message_wakes_a_sleeping_receiver_and_close_wakes_all() {
+    let (engine, _gate) = gated(Flush::default(), Duration::from_secs(60));
+    let producer = producer(&engine);
+    let topic = crate::Topic::<[u8], Raw>::new("t");
+    let consumer = crate::ConsumerBuilder::new(&engine, topic, "g").pull().unwrap();
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let consumer = consumer.clone();
+                scope.spawn(move || {
+                    let mut got = 0;
+                    loop {
+                        match consumer.recv(Duration::from_secs(600)) {
+                            Ok(Some(delivery)) => {
+                                delivery.ack().unwrap();
+                                got += 1;
+                            }
+                            Ok(None) => unreachable!("ten minutes have not passed"),
+                            Err(e) => return (got, e.kind()),
+                        }
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..1000 {
+            producer.send(b"m").unwrap();
+        }
+        // Every one is received without anything else happening.
+        let cursor = || engine.store().progress.cursor("g", "t", 0).unwrap().watermark();
+        while cursor() < 1000 {
+            std::thread::yield_now();
+        }
+        engine.close().unwrap();
+        let got: Vec<_> = waiting.into_iter().map(|w| w.join().unwrap()).collect();
+        assert_eq!(got.iter().map(|g| g.0).sum::<i32>(), 1000);
+        assert!(got.iter().all(|g| g.1 == ErrorKind::Closed));
+    });
+}
+
+#[test]
+fn many_senders_share_syncs_and_every_message_arrives_once() {
+    let (engine, _gate) = gated(Flush::Sync, Duration::from_secs(60));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let producer = producer(&engine);
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    assert!(producer.send(b"m").unwrap().durable);
+                }
+            });
+        }
+    });
+    assert_eq!(received(&engine), 400);
+}
