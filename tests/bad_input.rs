@@ -1,5 +1,11 @@
 //! Bad input gets a clear, typed error, and nothing is lost.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test plays somebody who meddles with the files"
+)]
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -284,7 +290,6 @@ impl Drop for Immutable<'_> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn a_folder_that_may_not_be_written_is_an_error_and_can_still_be_looked_at() {
     let dir = store_with(10);
     let Some(_immutable) = Immutable::make(dir.path()) else {

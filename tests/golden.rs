@@ -3,6 +3,8 @@
 //! Each store comes with a manifest that RocketMQ's classes wrote. Every store is read without changing it, then opened for real
 //! (which recovers those that were killed), read again, closed, and read once more.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -26,7 +26,7 @@ pub(crate) fn small(settings: &Settings, ground: &Ground) -> Result<Table> {
     let record = record_size(&BODY)?;
     let count = scale.short;
     let name = short(count);
-    let mut bench = Bench::new(Work::W1, scale.runs_short);
+    let mut bench = Bench::new(Work::W1, settings, scale.runs_short);
     let limit = bench.row(
         format!("limit pwrite 64 KiB into allocated space, bytes of {name} records"),
         move || limits::chunks(ground, count, record, None),
@@ -35,7 +35,7 @@ pub(crate) fn small(settings: &Settings, ground: &Ground) -> Result<Table> {
         one_by_one(ground, &BODY, count)
     });
     let batches = bench.row(
-        format!("pocketmq append, async, 1 producer, {name} in batches of {BATCH}"),
+        format!("pocketmq append, async, 1 producer, batches of {BATCH}, {name}"),
         move || in_batches(ground, &BODY, count),
     );
     bench.rate(ours, limit, Target::AtLeast(0.6));
@@ -55,7 +55,7 @@ fn sustained(settings: &Settings, ground: &Ground, record: u64) -> Result<Option
         println!("# W1 sustained is left out: no room for {name} messages");
         return Ok(None);
     }
-    let mut bench = Bench::new(Work::W1, settings.scale.runs_long);
+    let mut bench = Bench::new(Work::W1, settings, settings.scale.runs_long);
     let limit = bench.row(
         format!("limit pwrite 64 KiB into allocated space, bytes of {name} records, sustained"),
         move || limits::chunks(ground, count, record, None),
@@ -79,7 +79,7 @@ pub(crate) fn large(settings: &Settings, ground: &Ground) -> Result<Table> {
     let record = record_size(&body)?;
     let count = settings.scale.large;
     let name = short(count);
-    let mut bench = Bench::new(Work::W2, settings.scale.runs_short);
+    let mut bench = Bench::new(Work::W2, settings, settings.scale.runs_short);
     let limit = bench.row(
         format!("limit pwrite 64 KiB into allocated space, bytes of {name} records"),
         move || limits::chunks(ground, count, record, None),

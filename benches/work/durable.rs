@@ -22,7 +22,7 @@ const IN_FLIGHT: u64 = 100;
 pub(crate) fn alone(settings: &Settings, ground: &Ground) -> Result<Table> {
     let count = settings.scale.durable;
     let record = record_size(&BODY)?;
-    let mut bench = Bench::new(Work::W3, settings.scale.runs_short);
+    let mut bench = Bench::new(Work::W3, settings, settings.scale.runs_short);
     let limit = bench.row("limit pwrite + fdatasync of each record, allocated", move || {
         limits::synced(ground, count, 1, record)
     });
@@ -35,7 +35,7 @@ pub(crate) fn alone(settings: &Settings, ground: &Ground) -> Result<Table> {
 pub(crate) fn many(settings: &Settings, ground: &Ground) -> Result<Table> {
     let (each, alone) = (settings.scale.durable_each_of_16, settings.scale.durable);
     let record = record_size(&BODY)?;
-    let mut bench = Bench::new(Work::W4, settings.scale.runs_short);
+    let mut bench = Bench::new(Work::W4, settings, settings.scale.runs_short);
     let limit = bench.row("limit pwrite + fdatasync of each record, allocated", move || {
         limits::synced(ground, alone, 1, record)
     });
@@ -56,7 +56,7 @@ pub(crate) fn in_flight(settings: &Settings, ground: &Ground) -> Result<Table> {
     let (count, alone) = (settings.scale.in_flight, settings.scale.durable);
     let record = record_size(&BODY)?;
     let name = short(count);
-    let mut bench = Bench::new(Work::W4b, settings.scale.runs_short);
+    let mut bench = Bench::new(Work::W4b, settings, settings.scale.runs_short);
     let limit = bench.row("limit pwrite + fdatasync of each record, allocated", move || {
         limits::synced(ground, alone, 1, record)
     });

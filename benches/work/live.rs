@@ -22,7 +22,7 @@ const PACE: Duration = Duration::from_micros(20);
 pub(crate) fn measure(settings: &Settings, ground: &Ground) -> Result<Table> {
     let (count, paced) = (settings.scale.live, settings.scale.paced);
     let name = short(count);
-    let mut bench = Bench::new(Work::W6, settings.scale.runs_short);
+    let mut bench = Bench::new(Work::W6, settings, settings.scale.runs_short);
     let channel = bench
         .row(format!("channel crossbeam, bounded {ROOM}, live, {name}"), move || {
             through_channel(count, None)

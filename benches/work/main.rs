@@ -1,10 +1,11 @@
 //! Measures the queue beside the limits of the machine, in the same run.
 //!
 //! ```text
-//! cargo bench --bench work -- [W1 W2 W3 W4 W4b W5 W6] [--quick] [--runs N] [--dir DIR]
+//! cargo bench --bench work -- [W1 W2 W3 W4 W4b W5 W6] [--quick] [--runs N] [--dir DIR] [--only TEXT]
 //! ```
 //!
-//! Without a name all works are measured. Standard output has one JSON object per measured row, and for people, behind `# `,
+//! Without a name all works are measured; with `--only`, those of their rows whose name contains the text (for a profiler).
+//! Standard output has one JSON object per measured row, and for people, behind `# `,
 //! tables of rows and ratios. Rows are named `pocketmq …`, `limit …` (loops of bare system calls) and `channel …` (a bounded
 //! crossbeam channel). Within a work the rows take turns; each figure is the median of all turns.
 //!

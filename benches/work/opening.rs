@@ -15,8 +15,6 @@ use crate::store::{BODY, BYTES, TOO_LONG, UNIT, fill, record_size};
 use crate::table::{Bench, Table, Target};
 use crate::victim::kill_after;
 
-/// Openings of a closed store in one turn.
-const OPENINGS: u64 = 20;
 /// Messages taken at once.
 const BATCH: usize = 1000;
 
@@ -38,7 +36,7 @@ pub(crate) fn measure(settings: &Settings, ground: &Ground) -> Result<Table> {
 
 /// After a clean close.
 fn clean(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
-    let mut messages = settings.scale.stored;
+    let (mut messages, count) = (settings.scale.stored, settings.scale.openings);
     while !ground.has_room(2 * messages * (record + UNIT))? {
         messages /= 2;
     }
@@ -50,11 +48,12 @@ fn clean(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
     queue.close()?;
     Queue::open(&empty)?.close()?;
 
-    let mut bench = Bench::new(Work::W5, settings.scale.runs_long);
-    let little = bench.row("pocketmq open, closed, empty (counts openings)", || openings(&empty));
+    let mut bench = Bench::new(Work::W5, settings, settings.scale.runs_long);
+    let little =
+        bench.row("pocketmq open, closed, empty (counts openings)", || openings(&empty, count));
     let much = bench
         .row(format!("pocketmq open, closed, {name} messages (counts openings)"), || {
-            openings(&full)
+            openings(&full, count)
         });
     let cold = bench.row(format!("limit cold pread, bytes of {name} records"), || {
         limits::cold_read(ground, messages, stored.bytes)
@@ -77,9 +76,9 @@ fn clean(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
     bench.run(ground)
 }
 
-fn openings(dir: &Path) -> Result<Sample> {
+fn openings(dir: &Path, count: u64) -> Result<Sample> {
     let (mut time, mut latencies) = (Duration::ZERO, Vec::new());
-    for _ in 0..OPENINGS {
+    for _ in 0..count {
         let start = Instant::now();
         let queue = Queue::open(dir)?;
         let took = start.elapsed();
@@ -90,7 +89,7 @@ fn openings(dir: &Path) -> Result<Sample> {
         time += took;
         latencies.push(nanos(took));
     }
-    Ok(Sample { count: OPENINGS, time, latencies, ..Sample::default() })
+    Ok(Sample { count, time, latencies, ..Sample::default() })
 }
 
 /// Each turn has a group of its own, which begins with the first message.
@@ -126,8 +125,8 @@ fn read_all(queue: &Queue, messages: u64, turn: u32) -> Result<()> {
 fn killed(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
     let messages = settings.scale.killed;
     let name = short(messages);
-    let mut bench = Bench::new(Work::W5, settings.scale.runs_long);
-    let scanned = Cell::new(0);
+    let mut bench = Bench::new(Work::W5, settings, settings.scale.runs_long);
+    let scanned = Cell::new(messages);
     let ours = bench.row(format!("pocketmq open, killed, {name} messages unsynced"), || {
         let dir = ground.path("killed");
         remove(&dir)?;
@@ -138,7 +137,7 @@ fn killed(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
         remove(&dir)?;
         Ok(sample)
     });
-    let limit = bench.row(format!("limit fdatasync + cold pread, bytes of {name} records"), || {
+    let limit = bench.row("limit fdatasync + cold pread of the bytes that were scanned", || {
         // As many as were scanned just now, so that both do the same work.
         limits::sync_and_read(ground, scanned.get(), scanned.get() * record)
     });

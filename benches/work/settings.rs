@@ -62,6 +62,8 @@ pub(crate) struct Scale {
     pub(crate) durable: u64,
     pub(crate) durable_each_of_16: u64,
     pub(crate) in_flight: u64,
+    /// Openings of a closed store in one turn.
+    pub(crate) openings: u64,
     /// In the store that is opened after a clean close.
     pub(crate) stored: u64,
     /// In the store whose process is killed; at most what one commit log file holds, so that nothing of it was synced.
@@ -80,6 +82,7 @@ const FULL: Scale = Scale {
     durable: 10_000,
     durable_each_of_16: 4_000,
     in_flight: 500_000,
+    openings: 20,
     stored: 40_000_000,
     killed: 2_000_000,
     live: 3_000_000,
@@ -95,6 +98,7 @@ const QUICK: Scale = Scale {
     durable: 2_000,
     durable_each_of_16: 500,
     in_flight: 50_000,
+    openings: 20,
     stored: 500_000,
     killed: 200_000,
     live: 300_000,
@@ -111,6 +115,7 @@ const SMOKE: Scale = Scale {
     durable: 20,
     durable_each_of_16: 5,
     in_flight: 300,
+    openings: 2,
     stored: 1_000,
     killed: 1_000,
     live: 1_000,
@@ -125,13 +130,16 @@ pub(crate) struct Settings {
     pub(crate) works: Vec<Work>,
     pub(crate) scale: Scale,
     pub(crate) dir: Option<PathBuf>,
+    /// Only rows with this in their name.
+    pub(crate) only: Option<String>,
 }
 
 /// Takes the command line apart. `--bench`, which cargo adds, is what tells `cargo bench` from `cargo test`: without it and
 /// without a work's name everything runs once, in miniature.
 pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Command> {
     let (mut works, mut unknown) = (Vec::new(), Vec::new());
-    let (mut bench, mut quick, mut runs, mut dir) = (false, false, None, None);
+    let (mut bench, mut quick) = (false, false);
+    let (mut runs, mut dir, mut only) = (None, None, None);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             BE_KILLED => {
@@ -143,6 +151,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Command> {
             "--quick" => quick = true,
             "--runs" => runs = Some(args.next().ok_or("--runs needs a number")?.parse::<u32>()?),
             "--dir" => dir = Some(args.next().ok_or("--dir needs a directory")?.into()),
+            "--only" => only = Some(args.next().ok_or("--only needs a part of rows' names")?),
             name => match Work::ALL.iter().find(|w| w.name().eq_ignore_ascii_case(name)) {
                 Some(Work::W4) => works.extend([Work::W4, Work::W4b]),
                 Some(work) => works.push(*work),
@@ -153,7 +162,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Command> {
     let measure = bench || !works.is_empty();
     if measure && !unknown.is_empty() {
         return Err(format!(
-            "unknown: {}. Usage: [W1 W2 W3 W4 W4b W5 W6] [--quick] [--runs N] [--dir DIR]",
+            "unknown: {}. Usage: [W1 W2 W3 W4 W4b W5 W6] [--quick] [--runs N] [--dir DIR] [--only TEXT]",
             unknown.join(" ")
         )
         .into());
@@ -170,5 +179,5 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Command> {
     if let Some(runs) = runs {
         (scale.runs_long, scale.runs_short) = (runs.max(1), runs.max(1));
     }
-    Ok(Command::Measure(Settings { works, scale, dir }))
+    Ok(Command::Measure(Settings { works, scale, dir, only }))
 }

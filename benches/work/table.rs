@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::figures::{Figures, Sample, median, spread};
 use crate::ground::Ground;
-use crate::settings::Work;
+use crate::settings::{Settings, Work};
 
 type Turn<'a> = Box<dyn FnMut() -> Result<Sample> + 'a>;
 
@@ -19,6 +19,7 @@ pub(crate) struct Row(usize);
 pub(crate) struct Bench<'a> {
     work: Work,
     runs: u32,
+    only: Option<&'a str>,
     rows: Vec<(String, Turn<'a>)>,
     comparisons: Vec<Comparison>,
 }
@@ -49,8 +50,9 @@ pub(crate) enum Target {
 }
 
 impl<'a> Bench<'a> {
-    pub(crate) fn new(work: Work, runs: u32) -> Self {
-        Self { work, runs, rows: Vec::new(), comparisons: Vec::new() }
+    pub(crate) fn new(work: Work, settings: &'a Settings, runs: u32) -> Self {
+        let only = settings.only.as_deref();
+        Self { work, runs, only, rows: Vec::new(), comparisons: Vec::new() }
     }
 
     /// Adds a row; `turn` measures it once.
@@ -85,6 +87,9 @@ impl<'a> Bench<'a> {
             names.into_iter().map(|name| Measured { name, turns: Vec::new() }).collect();
         for _ in 0..self.runs {
             for (row, turn) in rows.iter_mut().zip(&mut turns) {
+                if self.only.is_some_and(|only| !row.name.contains(only)) {
+                    continue;
+                }
                 ground.settle()?;
                 let sample = turn().map_err(|e| format!("{}: {e}", row.name))?;
                 row.turns.push(sample.into());
@@ -136,8 +141,13 @@ impl Table {
         }));
     }
 
+    /// The rows that had a turn.
+    fn measured(&self) -> impl Iterator<Item = &Measured> {
+        self.rows.iter().filter(|row| !row.turns.is_empty())
+    }
+
     fn print_json(&self) -> Result<()> {
-        for row in &self.rows {
+        for row in self.measured() {
             let line = Line {
                 work: self.work.name(),
                 name: &row.name,
@@ -181,7 +191,7 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<66} {:>11} {:>23} {:>9} {:>10} {:>10}",
+            "{:<76} {:>11} {:>23} {:>9} {:>10} {:>10}",
             self.work.name(),
             "per s",
             "lowest–highest",
@@ -189,7 +199,7 @@ impl fmt::Display for Table {
             "p50 µs",
             "p99 µs"
         )?;
-        for row in &self.rows {
+        for row in self.measured() {
             let all = Figures::median(&row.turns);
             let (low, high) = spread(row.turns.iter().map(|t| t.per_s));
             let micros = |ns: Option<u64>| {
@@ -197,7 +207,7 @@ impl fmt::Display for Table {
             };
             writeln!(
                 f,
-                "{:<66} {:>11.0} {:>23} {:>9.1} {:>10} {:>10}",
+                "{:<76} {:>11.0} {:>23} {:>9.1} {:>10} {:>10}",
                 row.name,
                 all.per_s,
                 format!("{low:.0}–{high:.0}"),
@@ -208,6 +218,9 @@ impl fmt::Display for Table {
         }
         for comparison in &self.comparisons {
             let (what, values) = self.compare(comparison.what);
+            if values.is_empty() {
+                continue;
+            }
             let (middle, (low, high)) =
                 (median(values.iter().copied()), spread(values.into_iter()));
             writeln!(
