@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use pocketmq::{ErrorKind, Flush, History, Queue, Raw, Topic};
+use pocketmq::{ErrorKind, Flush, History, Queue, Raw, Start, Topic};
 
 const WORDS: Topic<String> = Topic::new("words");
 const BLOBS: Topic<[u8], Raw> = Topic::new("blobs");
+/// The same topic as [`WORDS`], seen as bytes.
+const BYTES: Topic<[u8], Raw> = Topic::new("words");
 const SOON: Duration = Duration::from_secs(5);
 
 #[test]
@@ -117,4 +119,90 @@ fn a_full_memory_budget_is_an_error_and_loses_nothing() {
     }
     assert!(consumer.recv(Duration::ZERO).unwrap().is_none());
     blobs.send(&body).unwrap();
+}
+
+/// Bytes of disk that a folder takes.
+fn disk_usage(dir: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        bytes += std::fs::symlink_metadata(&path).unwrap().blocks() * 512;
+        if path.is_dir() {
+            bytes += disk_usage(&path);
+        }
+    }
+    bytes
+}
+
+#[test]
+fn a_small_store_takes_little_disk_though_its_files_are_large_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(dir.path()).unwrap();
+    assert!(disk_usage(dir.path()) < 1 << 20, "empty and open: {}", disk_usage(dir.path()));
+    queue.close().unwrap();
+    assert!(disk_usage(dir.path()) < 1 << 20, "empty and closed: {}", disk_usage(dir.path()));
+    let queue = Queue::open(dir.path()).unwrap();
+    let blobs = queue.producer(BLOBS).unwrap();
+    for _ in 0..10 {
+        blobs.send(b"a small message").unwrap();
+    }
+    // Two steps of 4 MiB ahead of the writer, the staging buffer, and some blocks.
+    assert!(disk_usage(dir.path()) < 10 << 20, "ten messages: {}", disk_usage(dir.path()));
+    queue.close().unwrap();
+}
+
+#[test]
+fn progress_is_kept_per_message_and_a_gap_does_not_hold_up_what_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(dir.path()).unwrap();
+    let blobs = queue.producer(BLOBS).unwrap();
+    blobs.send_batch((0..100u8).map(|i| [i])).unwrap();
+    let consumer = queue.consumer(BLOBS, "reader").pull().unwrap();
+    let all = consumer.recv_batch(100, SOON).unwrap();
+    let (stuck, done): (Vec<_>, Vec<_>) = all.into_iter().partition(|d| d.body()[0] % 10 == 3);
+    consumer.ack_all(done.into_iter().rev()).unwrap();
+    let report = queue.close_with_report().unwrap();
+    assert_eq!((report.broker_ready, report.acked_above_gaps), (true, 87));
+    drop(stuck);
+    let queue = Queue::open(dir.path()).unwrap();
+    assert_eq!(queue.stats().unwrap().groups[0].backlog, 10);
+    let consumer = queue.consumer(BLOBS, "reader").pull().unwrap();
+    let again = consumer.recv_batch(100, SOON).unwrap();
+    let bodies: Vec<_> = again.iter().map(|d| d.body()[0]).collect();
+    assert_eq!(bodies, [3, 13, 23, 33, 43, 53, 63, 73, 83, 93]);
+}
+
+#[test]
+fn a_group_starts_where_it_was_told_once() {
+    let queue = Queue::in_memory().unwrap();
+    let blobs = queue.producer(BLOBS).unwrap();
+    for i in 0..10u8 {
+        blobs.send(&[i]).unwrap();
+    }
+    let first = |group: &str, start| {
+        let consumer = queue.consumer(BLOBS, group).start(start).pull().unwrap();
+        consumer.recv(Duration::ZERO).unwrap().map(|d| d.body()[0])
+    };
+    assert_eq!(first("earliest", Start::Earliest), Some(0));
+    assert_eq!(first("latest", Start::Latest), None);
+    assert_eq!(first("offset", Start::Offset(7.into())), Some(7));
+    assert_eq!(first("past", Start::At(std::time::UNIX_EPOCH)), Some(0));
+    let far = std::time::UNIX_EPOCH + Duration::from_secs(10_000_000_000);
+    assert_eq!(first("future", Start::At(far)), None);
+    assert_eq!(first("offset", Start::Earliest), Some(7), "progress is stored already");
+}
+
+#[test]
+fn a_body_that_does_not_decode_is_passed_over_and_counted() {
+    let queue = Queue::in_memory().unwrap();
+    queue.producer(BYTES).unwrap().send(b"not json").unwrap();
+    queue.producer(WORDS).unwrap().send(&"json".to_owned()).unwrap();
+    let consumer = queue.consumer(WORDS, "reader").pull().unwrap();
+    let word = consumer.recv(SOON).unwrap().unwrap();
+    assert_eq!(*word, "json");
+    word.ack().unwrap();
+    assert!(consumer.recv(Duration::ZERO).unwrap().is_none());
+    let stats = queue.stats().unwrap();
+    assert_eq!((stats.groups[0].undecodable, stats.groups[0].backlog), (1, 1));
 }
