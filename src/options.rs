@@ -20,6 +20,8 @@ pub const MAX_BODY: usize = 4 << 20;
 pub const MAX_PROPERTIES: usize = 32_767;
 /// The size of the staging buffer, in bytes: 1 MiB.
 pub const DEFAULT_STAGING_SIZE: u64 = 1 << 20;
+/// The size of a progress journal, in bytes: when it is full, a snapshot and a new one take over.
+const JOURNAL_SIZE: usize = 4 << 20;
 /// How many submitted messages may wait for room in the staging buffer.
 pub const DEFAULT_LINE: usize = 1024;
 /// The memory an in-memory queue may use for messages, in bytes: 256 MiB.
@@ -105,6 +107,7 @@ pub struct Options {
     pub(crate) default_queues: u32,
     pub(crate) memory_budget: u64,
     pub(crate) conflict: Conflict,
+    pub(crate) journal_size: usize,
     pub(crate) background: bool,
     /// Nothing outlives the process: space is given back as soon as every group has passed.
     pub(crate) volatile: bool,
@@ -125,6 +128,7 @@ impl Default for Options {
             default_queues: DEFAULT_QUEUES,
             memory_budget: DEFAULT_MEMORY_BUDGET,
             conflict: Conflict::default(),
+            journal_size: JOURNAL_SIZE,
             background: true,
             volatile: false,
         }
@@ -182,6 +186,8 @@ impl Options {
         self
     }
 
+    /// The size of a progress journal, in bytes: when it is full, a snapshot and a new one take over.
+    const JOURNAL_SIZE: usize = 4 << 20;
     /// How many submitted messages may wait while the staging buffer is full, before
     /// [`ErrorKind::Full`](crate::ErrorKind::Full). Default: 1024.
     pub fn line(mut self, messages: usize) -> Self {

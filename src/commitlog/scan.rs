@@ -58,12 +58,22 @@ pub(crate) struct Scanned {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Scans the log, handing every good record to `on_record` in physical order.
+/// Whether a record that the scan hands out is what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Soundness {
+    /// As far as its checksums can say.
+    Sound,
+    /// Its checksums do not hold. But it names its own place, and another record starts where it says that it ends.
+    Damaged,
+}
+
+/// Scans the log, handing every good record to `on_record` in physical order, and of the damaged ones those whose head can
+/// still be made out.
 ///
 /// A read error is an error, never the end of the log.
 pub(crate) fn scan(
     plan: &mut Plan<'_>,
-    on_record: &mut dyn FnMut(&RecordView<'_>, &[u8]) -> Result<()>,
+    on_record: &mut dyn FnMut(&RecordView<'_>, Soundness) -> Result<()>,
 ) -> Result<Scanned> {
     let mut found = Scanned { end: plan.from, ..Scanned::default() };
     let mut window = Window::default();
@@ -103,13 +113,14 @@ pub(crate) fn scan(
                         log_offset: at,
                         what: what.to_owned(),
                     });
+                    let claimed = claimed_end(plan, file, &mut window, at, on_record)?;
                     let known = (plan.resume)(at, file_end)?.filter(|next| *next > at);
                     let floor_here = (plan.floor < file_end).then_some(plan.floor);
-                    let next = match (known, floor_here) {
-                        (Some(known), Some(floor)) => known.min(floor),
-                        (Some(next), None) | (None, Some(next)) => next,
-                        (None, None) => file_end,
-                    };
+                    let next = [claimed, known, floor_here]
+                        .into_iter()
+                        .flatten()
+                        .min()
+                        .unwrap_or(file_end);
                     if next >= file_end {
                         at = file_end;
                         break;
@@ -134,7 +145,7 @@ fn step(
     file: &ScanFile,
     window: &mut Window,
     at: u64,
-    on_record: &mut dyn FnMut(&RecordView<'_>, &[u8]) -> Result<()>,
+    on_record: &mut dyn FnMut(&RecordView<'_>, Soundness) -> Result<()>,
 ) -> Result<Step> {
     let left = file.base + plan.segment_size - at;
     if left < BLANK_LEN as u64 {
@@ -154,8 +165,7 @@ fn step(
                 } else if record.store_timestamp <= 0 {
                     Step::Bad("the record has no store time")
                 } else {
-                    let raw = bytes.get(..record.size as usize).unwrap_or_default();
-                    on_record(&record, raw)?;
+                    on_record(&record, Soundness::Sound)?;
                     Step::Record(u64::from(record.size))
                 }
             }
@@ -174,6 +184,47 @@ fn step(
             }
         });
     }
+}
+
+/// The end of the damaged record at `at`, if its head can be believed: it names its own place, and where it says that it
+/// ends the next record (or the end of what is durable) is. Such a record is handed out.
+fn claimed_end(
+    plan: &Plan<'_>,
+    file: &ScanFile,
+    window: &mut Window,
+    at: u64,
+    on_record: &mut dyn FnMut(&RecordView<'_>, Soundness) -> Result<()>,
+) -> Result<Option<u64>> {
+    let file_end = file.base + plan.segment_size;
+    let left = usize::try_from(file_end - at).unwrap_or(usize::MAX);
+    let Decoded::Record(record) =
+        format::decode(window.get(plan, file, at, MAX_RECORD.min(left))?, Checks::NONE)
+    else {
+        return Ok(None);
+    };
+    let (size, end) = (record.size as usize, at + u64::from(record.size));
+    if record.physical_offset != at || end + BLANK_LEN as u64 > file_end || end > plan.floor {
+        return Ok(None);
+    }
+    if end < plan.floor && !followed(plan, file, window, end)? {
+        return Ok(None);
+    }
+    if let Decoded::Record(record) = format::decode(window.get(plan, file, at, size)?, Checks::NONE)
+    {
+        on_record(&record, Soundness::Damaged)?;
+    }
+    Ok(Some(end))
+}
+
+/// Whether there is a record at `at`, sound or not, or the mark that ends the file.
+fn followed(plan: &Plan<'_>, file: &ScanFile, window: &mut Window, at: u64) -> Result<bool> {
+    let left = file.base + plan.segment_size - at;
+    let len = MAX_RECORD.min(usize::try_from(left).unwrap_or(MAX_RECORD));
+    Ok(match format::decode(window.get(plan, file, at, len)?, Checks::NONE) {
+        Decoded::Record(record) => record.physical_offset == at,
+        Decoded::Blank { len } => u64::from(len) == left,
+        _ => false,
+    })
 }
 
 /// The bytes last read from a file.

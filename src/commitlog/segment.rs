@@ -173,9 +173,8 @@ impl Segment {
 
     pub(crate) fn sync(&self) -> Result<()> {
         // Never `Full`, whatever the system says: what a failed sync has lost, a second one does not bring back.
-        let lost = |e| {
-            Error::new(ErrorKind::Io, "cannot sync the commit log").at(&self.path).caused_by(e)
-        };
+        let lost =
+            |e| Error::new(ErrorKind::Io, "cannot sync the commit log").at(&self.path).caused_by(e);
         self.file()?.sync().map_err(lost)
     }
 

@@ -136,6 +136,9 @@ impl QueueFiles {
             let io = |e| Error::io(e, &path, "read a consume queue");
             let present =
                 (file.len().map_err(io)? / UNIT_LEN as u64).saturating_sub(skip).min(count);
+            if present == 0 {
+                return Ok(());
+            }
             let mut bytes = vec![0; usize::try_from(present).unwrap_or(0) * UNIT_LEN];
             file.read_at(skip * UNIT_LEN as u64, &mut bytes).map_err(io)?;
             out.extend(bytes.as_chunks::<UNIT_LEN>().0.iter().map(Unit::decode));
@@ -201,6 +204,9 @@ impl QueueFiles {
                 let file = self.storage.open(&path, OpenMode::Write).map_err(io)?;
                 let from = (end - base) * UNIT_LEN as u64;
                 let len = file.len().map_err(io)?;
+                if len <= from {
+                    continue;
+                }
                 let mut tail = vec![0; usize::try_from(len.saturating_sub(from)).unwrap_or(0)];
                 file.read_at(from, &mut tail).map_err(io)?;
                 if let Some(last) = tail.iter().rposition(|b| *b != 0) {

@@ -103,8 +103,16 @@ pub(crate) fn disk() -> Arc<dyn Storage> {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // Nobody is left to tell; whoever wants to know calls `close`. The store's threads never hold an engine, so this
-        // does not run on one of them.
-        let _ = self.close();
+        // Nobody is left to tell; whoever wants to know calls `close`.
+        let threads = std::mem::take(self.threads.get_mut());
+        if !threads.is_current() {
+            let _ = self.store.close(threads);
+            return;
+        }
+        // The store's threads hold no engine, but they wake futures, and a woken future may have been the last holder. A
+        // thread cannot wait for its own end, so another one closes.
+        let store = Arc::clone(&self.store);
+        let close = move || drop(store.close(threads));
+        let _ = std::thread::Builder::new().name("pocketmq-close".to_owned()).spawn(close);
     }
 }

@@ -143,11 +143,11 @@ fn received(engine: &Arc<Engine>) -> usize {
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
+        fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
     }
-    let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = pin!(future);
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -189,7 +189,8 @@ fn submitting_never_waits_for_the_disk_and_sends_wait_behind_in_order() {
     let first = producer.submit(b"0").unwrap();
     assert!(first.receipt().is_none() || first.receipt().unwrap().queue_offset.get() == 0);
     // A large message never fits into the buffer, so it waits, and so do those behind it.
-    let tickets: Vec<_> = (0..3).map(|_| producer.submit(&[1; 40_000])).collect();
+    #[expect(clippy::needless_collect, reason = "all are submitted before the next send")]
+    let tickets: Vec<_> = (0..3).map(|_| producer.submit(&vec![1; 40_000])).collect();
     let last = producer.send(b"last").unwrap();
     let placed = tickets.into_iter().filter_map(Result::ok).map(|t| t.wait().unwrap());
     assert!(placed.into_iter().all(|r| r.queue_offset < last.queue_offset));
@@ -206,7 +207,7 @@ fn a_full_line_and_a_one_way_message_without_room_are_refused() {
     let stuck = producer.submit(b"x").unwrap();
     let mut tickets = Vec::new();
     let full = loop {
-        match producer.submit(&[1; 40_000]) {
+        match producer.submit(&vec![1; 40_000]) {
             Ok(ticket) => tickets.push(ticket),
             Err(e) => break e,
         }
@@ -228,6 +229,7 @@ fn a_message_wakes_a_sleeping_receiver_and_close_wakes_all() {
     let topic = crate::Topic::<[u8], Raw>::new("t");
     let consumer = crate::ConsumerBuilder::new(&engine, topic, "g").pull().unwrap();
     std::thread::scope(|scope| {
+        #[expect(clippy::needless_collect, reason = "all wait before the first is joined")]
         let waiting: Vec<_> = (0..4)
             .map(|_| {
                 let consumer = consumer.clone();
@@ -275,4 +277,31 @@ fn many_senders_share_syncs_and_every_message_arrives_once() {
         }
     });
     assert_eq!(received(&engine), 400);
+}
+
+#[test]
+fn the_last_handle_may_go_on_one_of_the_queues_own_threads() {
+    struct Hold(Mutex<Option<Pinned>>, crate::sync::Weak<Store>);
+    type Pinned = std::pin::Pin<Box<dyn Future<Output = crate::Result<crate::Receipt>> + Send>>;
+    impl Wake for Hold {
+        fn wake(self: Arc<Self>) {
+            // The ticket, and with it the last engine, goes here: on the flusher's thread.
+            self.0.lock().take();
+        }
+    }
+    let (engine, gate) = gated(Flush::Sync, Duration::from_secs(60));
+    let store = Arc::downgrade(engine.store());
+    gate.set(true);
+    let ticket = producer(&engine).submit(b"m").unwrap();
+    drop(engine);
+    let hold = Arc::new(Hold(Mutex::new(None), store.clone()));
+    let waker = Waker::from(Arc::clone(&hold));
+    let mut ticket: Pinned = Box::pin(ticket);
+    assert!(ticket.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    *hold.0.lock() = Some(ticket);
+    gate.set(false);
+    // The store is closed and its threads end: nobody holds it any more.
+    while hold.1.upgrade().is_some() {
+        std::thread::yield_now();
+    }
 }

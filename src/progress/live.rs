@@ -16,9 +16,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::Storage;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
-/// The size of a journal, unless twice the snapshot is more.
-const JOURNAL_SIZE: usize = 4 << 20;
-
 /// The progress of a store that is open. `Send + Sync`; every method may block on the journal's lock.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -52,23 +49,13 @@ pub(super) struct Live {
     closed: bool,
 }
 
-/// Begins `generation` with `state`: writes it as a snapshot and creates the first journal, both durable when it
+/// Begins `generation` with `state`, and journals of at least `journal_size` bytes: writes it as a snapshot and creates the first journal, both durable when it
 /// returns. Files of older generations are left alone; what an attempt that did not get further left is removed.
 ///
 /// # Errors
 ///
 /// `InvalidArgument` if two cursors are for the same group, topic and queue, `TooLarge` if a name is.
 pub(crate) fn start(
-    storage: Arc<dyn Storage>,
-    dir: &Path,
-    generation: u64,
-    state: State,
-) -> Result<Progress> {
-    start_sized(storage, dir, generation, state, JOURNAL_SIZE)
-}
-
-/// [`start`], with journals of at least `journal_size` bytes.
-pub(crate) fn start_sized(
     storage: Arc<dyn Storage>,
     dir: &Path,
     generation: u64,

@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::format::NAME_MAX;
-use super::live::start_sized;
+use super::live::start;
 use super::recovery::Loaded;
 use super::state::TopicRecord;
 use super::*;
@@ -29,7 +29,7 @@ fn memory() -> Arc<dyn Storage> {
 }
 
 fn begin(storage: &Arc<dyn Storage>, generation: u64, state: State) -> Progress {
-    start_sized(Arc::clone(storage), Path::new(DIR), generation, state, 4096).unwrap()
+    start(Arc::clone(storage), Path::new(DIR), generation, state, 4096).unwrap()
 }
 
 /// What a process that starts now would find.
@@ -128,7 +128,7 @@ fn a_handle_of_another_opening_is_refused() {
 fn a_state_with_a_cursor_twice_is_refused() {
     let mut state = sample();
     state.cursors.push(state.cursors[0].clone());
-    let error = start(memory(), Path::new(DIR), 1, state).unwrap_err();
+    let error = start(memory(), Path::new(DIR), 1, state, 4096).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
 }
 
@@ -152,7 +152,7 @@ fn an_idle_journal_takes_no_room_and_acks_that_find_none_do_not_happen() {
     storage.create_dir_all(Path::new(DIR)).unwrap();
     let storage: Arc<dyn Storage> = Arc::new(storage);
     // The snapshot takes a block; the first step of the journal would take all blocks there are.
-    let progress = start(Arc::clone(&storage), Path::new(DIR), 1, sample()).unwrap();
+    let progress = start(Arc::clone(&storage), Path::new(DIR), 1, sample(), 4 << 20).unwrap();
     let cursor = progress.cursor("billing", "orders", 0).unwrap();
     for _ in 0..2 {
         assert_eq!(progress.ack(&cursor, 3..4).unwrap_err().kind(), ErrorKind::Full);

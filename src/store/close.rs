@@ -12,7 +12,7 @@ use crate::message::names::{is_loadable_topic, validate_group};
 use crate::sync::{Arc, Ordering};
 
 use super::checkpoint::Checkpoint;
-use super::state::{CleanStamp, QueueEnds};
+use super::state::CleanStamp;
 use super::survey::CONFIG_FILES;
 use super::{Store, Threads, write_small};
 
@@ -93,6 +93,11 @@ impl Store {
             // The store belongs to the parent; its files and lock are none of the child's business.
             return Ok(Closed::default());
         }
+        // Those who wait for durability get it, if the disk answers.
+        if self.settings.threaded {
+            let end = self.log.staged();
+            let _ = self.wait_durable(end);
+        }
         self.stop_threads();
         for thread in threads.0 {
             let _ = thread.join();
@@ -119,7 +124,7 @@ impl Store {
     fn shut(&self) -> Result<Closed> {
         self.poison.check()?;
         self.admit_line(&mut self.appender.lock())?;
-        self.sync_queues()?;
+        let queues_crc = self.sync_queues()?;
         self.progress.close()?;
         self.log.remove_unused()?;
         let acked_above_gaps = self.write_config()?;
@@ -128,7 +133,7 @@ impl Store {
             // A broker's own recovery would cut the log at the damage: the marker stays, and the next open looks again.
             return Ok(Closed { acked_above_gaps, broker_ready: false });
         }
-        self.write_stamp()?;
+        self.write_stamp(queues_crc)?;
         let root = self.layout.root();
         for (path, dir) in [
             (self.layout.abort(), root.to_path_buf()),
@@ -219,17 +224,7 @@ impl Store {
         write_small(&*self.storage, &self.layout.broker_conf(), text.as_bytes())
     }
 
-    fn write_stamp(&self) -> Result<()> {
-        let ends = QueueEnds {
-            generation: self.generation,
-            topics: self
-                .topics
-                .all()
-                .iter()
-                .map(|t| (t.name().to_string(), t.queues().map(|(_, q)| q.extent()).collect()))
-                .collect(),
-        };
-        let queues_crc = ends.write(&*self.storage, &self.layout)?;
+    fn write_stamp(&self, queues_crc: u32) -> Result<()> {
         let mut configs = Vec::new();
         for name in CONFIG_FILES {
             let path = self.layout.config().join(name);

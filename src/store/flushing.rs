@@ -1,11 +1,12 @@
 //! What the flusher and the housekeeper do to the store.
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::flush::housekeeper::House;
 use crate::flush::{Target, Waited};
 use crate::sync::{Arc, Ordering};
 
 use super::Store;
+use super::state::QueueEnds;
 
 impl Target for Store {
     fn durable(&self) -> u64 {
@@ -118,13 +119,18 @@ impl Store {
     }
 
     /// Makes queues durable behind the log, in that order, and remembers how far.
-    pub(super) fn sync_queues(&self) -> Result<()> {
+    ///
+    /// Returns the checksum of the file that says where each queue ends.
+    pub(super) fn sync_queues(&self) -> Result<u32> {
         let filed_to = self.file_units()?;
+        let ends = QueueEnds::of(self.generation, &self.topics);
         let durable = self.log.sync()?;
         self.files.sync()?;
+        let queues_crc = ends.write(&*self.storage, &self.layout)?;
         self.queues_durable.store(filed_to.min(durable), Ordering::SeqCst);
         self.write_checkpoint()?;
-        self.floor.lock().write(durable, filed_to.min(durable), true)
+        self.floor.lock().write(durable, filed_to.min(durable), true)?;
+        Ok(queues_crc)
     }
 
     /// Writes down, outside the staging buffer, how far the log is durable.
@@ -135,7 +141,11 @@ impl Store {
         let queues = self.queues_durable.load(Ordering::SeqCst);
         floor.write(durable, queues, rolled)?;
         drop(floor);
-        if rolled { self.sync_queues() } else { Ok(()) }
+        match rolled.then(|| self.sync_queues()) {
+            // The log is durable, and that is what was asked for. Units stay in memory until there is room.
+            Some(Err(e)) if e.kind() != ErrorKind::Full => Err(e),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until `position` is durable, at most for the configured time.

@@ -1,6 +1,6 @@
 //! Deriving the queues from the log while the store is open.
 
-use crate::commitlog::scan::{Plan, ScanFile, scan};
+use crate::commitlog::scan::{Plan, ScanFile, Soundness, scan};
 use crate::error::Result;
 use crate::sync::Arc;
 
@@ -34,8 +34,9 @@ impl Store {
             own: &|offset| self.own.contains(offset),
             resume: &mut |after, end| starts.next_after(after, end),
         };
-        scan(&mut plan, &mut |record, _| {
-            if record.physical_offset < filed_to { gathered.take(record) } else { Ok(()) }
+        scan(&mut plan, &mut |record, sound| {
+            let filed = record.physical_offset < filed_to && sound == Soundness::Sound;
+            if filed { gathered.take(record) } else { Ok(()) }
         })?;
         let mut total = gathered.mended;
         for (topic, queues) in &gathered.queues {

@@ -133,6 +133,14 @@ impl Settings {
 #[derive(Debug, Default)]
 pub(crate) struct Threads(Vec<JoinHandle<()>>);
 
+impl Threads {
+    /// Whether the caller is one of them.
+    pub(crate) fn is_current(&self) -> bool {
+        let current = std::thread::current().id();
+        self.0.iter().any(|thread| thread.thread().id() == current)
+    }
+}
+
 impl Store {
     /// Starts the threads. Without them (in tests) whoever needs something done does it.
     pub(crate) fn spawn(self: &Arc<Self>) -> Result<Threads> {

@@ -22,7 +22,7 @@ use super::close::Config;
 use super::poison::Poison;
 use super::recovery::{Recovered, Recovery};
 use super::report::{Damage, History, OpenReport};
-use super::state::{FloorFile, FloorMark, Generation};
+use super::state::{CleanStamp, FloorFile, FloorMark, Generation, QueueEnds, TAKEOVER};
 use super::survey::Survey;
 use super::topics::{Topic, Topics};
 use super::{Settings, Store, Threads};
@@ -42,7 +42,12 @@ impl Store {
         let lock = take_lock(&*storage, &layout)?;
         let survey = Survey::of(&*storage, &layout)?;
         let history = survey.history(options.conflict)?;
+        survey.check_complete(&layout)?;
         let mut generation = next_generation(&survey, history, options)?;
+        if let (History::Foreign, Some(old)) = (history, &survey.generation) {
+            let stamp = survey.stamp.clone().unwrap_or_default();
+            CleanStamp { generation: old.number, ..stamp }.write_takeover(&*storage, &layout)?;
+        }
         mark_in_use(&*storage, &layout)?;
 
         let files = QueueFiles::new(&storage, &layout, generation.queue_file_size);
@@ -112,9 +117,11 @@ impl Store {
             durable_only: options.flush == Flush::Sync,
         };
         let (log, tail) = CommitLog::start(&storage, &layout, &log_start)?;
-        let progress = progress::start(Arc::clone(&storage), &own, number, state)?;
+        let progress =
+            progress::start(Arc::clone(&storage), &own, number, state, options.journal_size)?;
         let mark = FloorMark { durable: recovered.end, queues: recovered.end };
         let floor = FloorFile::create(&*storage, &layout, number, mark)?;
+        QueueEnds::of(number, &topics).write(&*storage, &layout)?;
         generation.write(&*storage, &layout)?;
         remove_older(&*storage, &layout, number)?;
 
@@ -263,7 +270,7 @@ fn remove_older(storage: &dyn Storage, layout: &Layout, generation: u64) -> Resu
             .find_map(|prefix| entry.name.strip_prefix(prefix))
             .and_then(|n| n.parse::<u64>().ok())
             .is_some_and(|n| n != generation);
-        if older {
+        if older || entry.name == TAKEOVER {
             let path = own.join(&entry.name);
             storage.remove_file(&path).map_err(|e| Error::io(e, &path, "remove"))?;
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::commitlog::format::BLANK_LEN;
-use crate::commitlog::scan::ScanFile;
+use crate::commitlog::scan::{ScanFile, Soundness};
 use crate::commitlog::segment::LogBytes;
 use crate::consumequeue::Extent;
 use crate::consumequeue::files::QueueFiles;
@@ -108,14 +108,21 @@ impl Image {
         };
         let mut gathered = Gathered::in_memory();
         let mut records = Vec::new();
-        let log =
-            recovery.read_log(&files, (log_min, mark.durable), staged.as_ref(), &mut |record| {
+        let log = recovery.read_log(
+            &files,
+            (log_min, mark.durable),
+            staged.as_ref(),
+            &mut |record, sound| {
+                if sound == Soundness::Damaged {
+                    return gathered.keep_slot(record);
+                }
                 if record.physical_offset + u64::from(record.size) > limit {
                     return Ok(());
                 }
                 records.push((record.physical_offset, record.size));
                 gathered.take(record)
-            })?;
+            },
+        )?;
         let config = Config::load(&**storage, layout)?;
         let mut recovered = Recovered { history, ..Recovered::default() };
         let queues = queues_of(gathered, &queue_files, log_min, &mut recovered)?;

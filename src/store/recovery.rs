@@ -17,7 +17,7 @@ mod settle;
 use std::collections::BTreeMap;
 
 use crate::commitlog::format::{self, Checks, Decoded, RecordCrc, RecordView};
-use crate::commitlog::scan::{Fault, Plan, ScanFile, Scanned, scan};
+use crate::commitlog::scan::{Fault, Plan, ScanFile, Scanned, Soundness, scan};
 use crate::commitlog::staging::StagedImage;
 use crate::consumequeue::Extent;
 use crate::consumequeue::files::QueueFiles;
@@ -124,29 +124,33 @@ impl Recovery<'_> {
     }
 
     fn full(&self) -> Result<Recovered> {
-        let mut done = Recovered { history: self.history, ..Recovered::default() };
+        let mut done = Recovered {
+            history: self.history,
+            // Of what lies before the first record to be read.
+            last_timestamp: self.checkpoint().map_or(0, |c| c.physic_timestamp),
+            ..Recovered::default()
+        };
         let staged = self.staged()?;
         let mark = self.floor(staged.as_ref())?;
+        self.reaches(mark.durable.max(mark.queues))?;
         let log_min = self.survey.files.first().map_or(0, |f| f.0);
         let known = self.known_ends();
         let mut from = mark.queues.max(log_min);
         loop {
             let files = self.truthful_files(from, &mut done.notes)?;
             let mut gathered = Gathered::spilling_to(self.files);
-            let image =
-                self.read_log(&files, (from, mark.durable), staged.as_ref(), &mut |record| {
+            let image = self.read_log(
+                &files,
+                (from, mark.durable),
+                staged.as_ref(),
+                &mut |record, sound| {
+                    if sound == Soundness::Damaged {
+                        return gathered.keep_slot(record);
+                    }
                     done.last_timestamp = record.store_timestamp.max(done.last_timestamp);
                     gathered.take(record)
-                })?;
-            if image.scanned.end < mark.durable
-                || (self.survey.files.is_empty() && mark.durable > 0)
-            {
-                return Err(Error::corrupt(
-                    &self.layout.segment(image.scanned.end),
-                    0,
-                    "a commit log file is missing that held durable messages",
-                ));
-            }
+                },
+            )?;
             let partial = from > log_min;
             if partial && !self.queues_reach(&gathered, &known, from)? {
                 let note = "consume queues were incomplete and are derived from the whole log";
@@ -160,9 +164,20 @@ impl Recovery<'_> {
             done.faults = image.scanned.faults;
             done.end = image.scanned.end;
             self.make_log_true(&files, &image.replay, &mut done)?;
-            self.settle_queues(&gathered, (from, log_min), &mut done)?;
+            self.settle_queues(&gathered, &known, (from, log_min), &mut done)?;
             return Ok(done);
         }
+    }
+
+    /// Whether there are files for all that is known to be durable.
+    fn reaches(&self, durable: u64) -> Result<()> {
+        let whole = self.survey.files.iter().rfind(|f| f.1 == self.segment_size);
+        let end = whole.map_or(0, |f| f.0 + self.segment_size);
+        if durable <= end {
+            return Ok(());
+        }
+        let what = "a commit log file is missing that held durable messages";
+        Err(Error::corrupt(&self.layout.segment(end), 0, what))
     }
 
     /// The staging buffer that a killed process left. Only our own crash leaves one that counts.
@@ -179,8 +194,11 @@ impl Recovery<'_> {
         if self.history != History::Crashed {
             return QueueEnds::default();
         }
-        // From the last close; a lower bound, if it can be read at all.
-        QueueEnds::read_any(&**self.storage, self.layout).unwrap_or_default()
+        let number = self.survey.generation.as_ref().map_or(0, |g| g.number);
+        // As of the last opening, or the last time that queues were synced since: a lower bound, if it can be read at all.
+        QueueEnds::read_any(&**self.storage, self.layout)
+            .filter(|ends| ends.generation >= number)
+            .unwrap_or_default()
     }
 
     /// Up to where the log is known to be durable, and up to where its queues are.
@@ -196,7 +214,11 @@ impl Recovery<'_> {
                 let end = self.survey.stamp.as_ref().map_or(0, |s| s.log_end);
                 Ok(FloorMark { durable: end, queues: 0 })
             }
-            _ => Ok(FloorMark { durable: self.foreign_floor()?, queues: 0 }),
+            _ => {
+                // What we closed was durable, whoever went on from there.
+                let closed = self.survey.stamp.as_ref().map_or(0, |s| s.log_end);
+                Ok(FloorMark { durable: self.foreign_floor()?.max(closed), queues: 0 })
+            }
         }
     }
 
@@ -253,7 +275,7 @@ impl Recovery<'_> {
         files: &[ScanFile],
         (from, floor): (u64, u64),
         staged: Option<&StagedImage>,
-        on_record: &mut dyn FnMut(&RecordView<'_>) -> Result<()>,
+        on_record: &mut dyn FnMut(&RecordView<'_>, Soundness) -> Result<()>,
     ) -> Result<LogImage> {
         let mut starts = Starts::new(self.files);
         let own = self.own();
@@ -265,7 +287,7 @@ impl Recovery<'_> {
             own: &|offset| own.contains(offset),
             resume: &mut |after, end| starts.next_after(after, end),
         };
-        let mut scanned = scan(&mut plan, &mut |record, _| on_record(record))?;
+        let mut scanned = scan(&mut plan, on_record)?;
         if files.is_empty() {
             scanned.end = from.max(floor);
         }
@@ -284,7 +306,7 @@ impl Recovery<'_> {
             if record.physical_offset != offset || end > file_end {
                 break;
             }
-            on_record(&record)?;
+            on_record(&record, Soundness::Sound)?;
             at += record.size as usize;
             image.replayed += 1;
         }

@@ -24,6 +24,8 @@ pub(crate) struct Survey {
     pub(super) stamp: Option<CleanStamp>,
     /// The stamp is there, and everything is as it says.
     stamp_holds: bool,
+    /// Somebody else had changed the store, and opening it was interrupted.
+    taken_over: bool,
     marker: bool,
     pub(super) abort: bool,
     /// The log's files in order, without gaps: base and length.
@@ -36,7 +38,10 @@ pub(crate) struct Survey {
 impl Survey {
     pub(crate) fn of(storage: &dyn Storage, layout: &Layout) -> Result<Self> {
         let generation = Generation::read(storage, layout)?;
-        let stamp = CleanStamp::read(storage, layout)?;
+        let takeover = CleanStamp::read_takeover(storage, layout)?
+            .filter(|note| generation.as_ref().is_some_and(|g| g.number == note.generation));
+        let taken_over = takeover.is_some();
+        let stamp = CleanStamp::read(storage, layout)?.or(takeover);
         let (marker, files) = log_files(storage, layout)?;
         let segment_size = segment_size(layout, generation.as_ref(), &files)?;
         let abort = exists(storage, &layout.abort())?;
@@ -49,6 +54,7 @@ impl Survey {
             generation,
             stamp,
             stamp_holds: false,
+            taken_over,
             marker,
             abort,
             files,
@@ -69,6 +75,9 @@ impl Survey {
                 History::Foreign
             });
         };
+        if self.taken_over {
+            return Ok(History::Foreign);
+        }
         if self.stamp_holds {
             return Ok(History::Clean);
         }
@@ -86,6 +95,20 @@ impl Survey {
                 "this store was neither closed nor left open: the files that would say which were removed. \
                  Options::on_conflict chooses whether config/ or pocketmq/ is right",
             )),
+        }
+    }
+
+    /// Whether all log files are there that a close left. Asked before anything is changed, so that a file can be put back.
+    pub(crate) fn check_complete(&self, layout: &Layout) -> Result<()> {
+        let size = self.segment_size.unwrap_or(0);
+        let end = self.files.iter().rfind(|f| f.1 == size).map_or(0, |f| f.0 + size);
+        match &self.stamp {
+            Some(stamp) if end < stamp.log_end => Err(Error::corrupt(
+                &layout.segment(end),
+                0,
+                "this commit log file is missing, and it held messages when the store was closed",
+            )),
+            _ => Ok(()),
         }
     }
 

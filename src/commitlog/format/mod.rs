@@ -66,7 +66,7 @@ pub(crate) const MAX_TOPIC_LEN: usize = 255;
 pub(crate) const MAX_PROPERTIES_LEN: usize = MAX_BLOCK_LEN;
 
 /// The bits of a record's sys flag.
-#[cfg_attr(not(test), expect(dead_code, reason = "the format's whole table stands here"))]
+#[expect(dead_code, reason = "the format's whole table stands here")]
 pub(crate) mod sysflag {
     /// The body is compressed; [`CODEC_MASK`] says how, where 0 also means ZLIB.
     pub(crate) const COMPRESSED: i32 = 0x1;

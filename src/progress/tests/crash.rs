@@ -29,8 +29,7 @@ impl Run {
         disk.create_dir_all(Path::new(DIR)).unwrap();
         let storage: Arc<dyn Storage> = Arc::new(disk.clone());
         let dir = Path::new(DIR);
-        let progress =
-            start_sized(Arc::clone(&storage), dir, 1, State::default(), JOURNAL).unwrap();
+        let progress = start(Arc::clone(&storage), dir, 1, State::default(), JOURNAL).unwrap();
         for queue in 0..2 {
             progress.define("g", "t", queue, 0).unwrap();
         }
@@ -74,7 +73,7 @@ impl Run {
         self.durable = self.done;
         let dir = Path::new(DIR);
         let state = load(&*self.storage, dir, 1)?.state;
-        self.progress = start_sized(Arc::clone(&self.storage), dir, 2, state, JOURNAL)?;
+        self.progress = start(Arc::clone(&self.storage), dir, 2, state, JOURNAL)?;
         self.generation = 2;
         // Not being able to remove something costs nothing but its room.
         let _ = remove_older(&*self.storage, dir, 2);
@@ -277,7 +276,8 @@ fn a_close_whose_snapshot_is_damaged_later_loses_nothing() {
 fn blocks_are_taken_in_steps_and_always_before_they_are_written() {
     let disk = SimDisk::new(1);
     disk.create_dir_all(Path::new(DIR)).unwrap();
-    let progress = start(Arc::new(disk.clone()), Path::new(DIR), 1, State::default()).unwrap();
+    let progress =
+        start(Arc::new(disk.clone()), Path::new(DIR), 1, State::default(), 4 << 20).unwrap();
     assert!(disk.used() <= 4096, "an idle store takes no room");
     let cursor = progress.define("g", "t", 0, 0).unwrap();
     for offset in 0..30_000 {

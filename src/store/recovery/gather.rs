@@ -90,6 +90,14 @@ impl<'a> Gathered<'a> {
         if self.held >= SPILL { self.spill() } else { Ok(()) }
     }
 
+    /// A record that is damaged, and says that it is the one which was due in its queue: it keeps its slot, which reads as
+    /// corrupt, so that no later message gets its offset.
+    pub(in crate::store) fn keep_slot(&mut self, record: &RecordView<'_>) -> Result<()> {
+        let queue = self.queues.get(record.topic).and_then(|q| q.get(&record.queue_id));
+        let due = queue.is_some_and(|queue| queue.next() == record.queue_offset);
+        if due { self.take(record) } else { Ok(()) }
+    }
+
     fn spill(&mut self) -> Result<()> {
         let Some(files) = self.spill else { return Ok(()) };
         for (topic, queues) in &mut self.queues {

@@ -1,11 +1,14 @@
 //! Making consume queues agree with the log.
 
+use std::collections::BTreeMap;
+
 use crate::consumequeue::Extent;
 use crate::consumequeue::files::{QueueFiles, QueueName};
 use crate::consumequeue::format::Unit;
 use crate::error::Result;
 use crate::store::state::QueueEnds;
 
+use super::gather::QueueUnits;
 use super::{Gathered, Recovered, Recovery};
 
 impl Recovery<'_> {
@@ -33,7 +36,8 @@ impl Recovery<'_> {
                 let last = one(self.files, (topic, id), extent.next - 1)?;
                 let scanned = gathered.queues.get(topic).and_then(|q| q.get(&id));
                 let in_scan = scanned.is_some_and(|q| q.first < extent.next);
-                if last.is_none_or(|u| u.is_empty()) && !in_scan {
+                let missing = scanned.is_some_and(|q| q.first > extent.next);
+                if missing || last.is_none_or(|u| u.is_empty()) && !in_scan {
                     return Ok(false);
                 }
             }
@@ -45,46 +49,90 @@ impl Recovery<'_> {
     pub(super) fn settle_queues(
         &self,
         gathered: &Gathered<'_>,
+        known: &QueueEnds,
         (from, log_min): (u64, u64),
         done: &mut Recovered,
     ) -> Result<()> {
         done.mended += gathered.mended;
-        let whole = from <= log_min;
-        for (topic, id) in self.files.queues_on_disk()? {
-            let name = (topic.as_str(), id);
-            if gathered.queues.get(&topic).is_some_and(|q| q.contains_key(&id)) {
-                continue;
+        let mut queues: BTreeMap<(String, u32), Found<'_>> = BTreeMap::new();
+        for name in self.files.queues_on_disk()? {
+            queues.insert(name, Found::default());
+        }
+        for (topic, extents) in &known.topics {
+            for (id, extent) in (0u32..).zip(extents).filter(|(_, e)| e.next > 0) {
+                queues.entry((topic.clone(), id)).or_default().known = Some(*extent);
             }
-            // No record at or after `from`: units that say otherwise are wrong. After a scan of the whole log, that is every
-            // unit which does not point below the log's first byte.
-            let Some(extent) = self.files.extent(name)? else { continue };
-            let limit = if whole { log_min } else { from };
-            let next = first_at_or_after(self.files, name, extent, limit)?;
-            if self.files.cut(name, next)? {
+        }
+        for (topic, by_id) in &gathered.queues {
+            for (id, units) in by_id {
+                queues.entry((topic.clone(), *id)).or_default().units = Some(units);
+            }
+        }
+        for ((topic, id), found) in &queues {
+            let name = (topic.as_str(), *id);
+            if let Some(queue) = found.units {
+                done.mended += self.files.mend(name, queue.base, &queue.units)?;
+            }
+            let damaged = !done.faults.is_empty();
+            let Some(extent) = self.extent_of(name, found, (from, log_min), damaged)? else {
+                continue;
+            };
+            if self.files.cut(name, extent.next)? {
                 done.mended += 1;
             }
-            let min = first_at_or_after(self.files, name, Extent { next, ..extent }, log_min)?;
-            done.note_extent(&topic, id, Extent { min, next });
-        }
-        for (topic, queues) in &gathered.queues {
-            for (id, queue) in queues {
-                let name = (topic.as_str(), *id);
-                done.mended += self.files.mend(name, queue.base, &queue.units)?;
-                let next = queue.next();
-                if self.files.cut(name, next)? {
-                    done.mended += 1;
-                }
-                let min = if whole {
-                    queue.first
-                } else {
-                    let extent = self.files.extent(name)?.unwrap_or_default();
-                    first_at_or_after(self.files, name, Extent { min: extent.min, next }, log_min)?
-                };
-                done.note_extent(topic, *id, Extent { min, next });
-            }
+            done.note_extent(topic, *id, extent);
         }
         self.files.sync()
     }
+
+    /// Where a queue begins and ends. What is known from before is a lower bound: a slot whose record is damaged stays.
+    fn extent_of(
+        &self,
+        name: QueueName<'_>,
+        found: &Found<'_>,
+        (from, log_min): (u64, u64),
+        damaged: bool,
+    ) -> Result<Option<Extent>> {
+        let whole = from <= log_min;
+        let known = found.known;
+        let extent = match (found.units, known) {
+            (Some(queue), _) if whole => Extent {
+                min: match known {
+                    Some(known) if log_min == 0 => known.min,
+                    None if log_min == 0 && damaged => 0,
+                    _ => queue.first,
+                },
+                next: queue.next().max(known.map_or(0, |k| k.next)),
+            },
+            (Some(queue), Some(known)) => Extent { next: queue.next().max(known.next), ..known },
+            (Some(queue), None) => {
+                let extent = self.files.extent(name)?.unwrap_or_default();
+                Extent { min: extent.min, next: queue.next() }
+            }
+            (None, Some(known)) => known,
+            (None, None) => {
+                // No record at or after `from`: units that say otherwise are wrong. After a scan of the whole log, that is
+                // every unit which does not point below the log's first byte.
+                let Some(extent) = self.files.extent(name)? else { return Ok(None) };
+                let limit = if whole { log_min } else { from };
+                Extent { next: first_at_or_after(self.files, name, extent, limit)?, ..extent }
+            }
+        };
+        if log_min == 0 || (whole && found.units.is_some()) {
+            return Ok(Some(extent));
+        }
+        let min = first_at_or_after(self.files, name, extent, log_min)?;
+        Ok(Some(Extent { min, ..extent }))
+    }
+}
+
+/// What is known about one queue.
+#[derive(Debug, Default)]
+struct Found<'a> {
+    /// From the records that were read.
+    units: Option<&'a QueueUnits>,
+    /// From before: where it was known to end.
+    known: Option<Extent>,
 }
 
 fn one(files: &QueueFiles, name: QueueName<'_>, at: u64) -> Result<Option<Unit>> {
@@ -103,7 +151,8 @@ pub(in crate::store) fn first_at_or_after(
     let (mut low, mut high) = (extent.min, extent.next);
     while low < high {
         let middle = low + (high - low) / 2;
-        let below = one(files, name, middle)?.is_some_and(|u| !u.is_filler() && u.offset < limit);
+        let below = one(files, name, middle)?
+            .is_some_and(|u| !u.is_filler() && !u.is_empty() && u.offset < limit);
         if below { low = middle + 1 } else { high = middle }
     }
     Ok(low)

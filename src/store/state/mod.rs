@@ -9,6 +9,7 @@
 //!                           · count u32 · count × (start u64, end u64): the log ranges that we wrote
 //! clean         "PMQCLEAN"  generation u64 · log end u64 · files u32 · first base u64 · last base u64
 //!                           · CRC of `queues` u32 · count u32 · count × (name, CRC-32 of the config file u32)
+//! takeover      as clean
 //! queues        "PMQQUEUE"  generation u64 · topics u32 · topics × (name, queues u32 × (min u64, next u64))
 //! name          length u16 · bytes
 //! ```
@@ -25,10 +26,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::Storage;
 use crate::layout::Layout;
 
+use super::topics::{Topic, Topics};
 use super::{read_small, write_small};
 use parse::{Fields, put_name, sealed};
 
 const VERSION: u32 = 1;
+/// The name of the note that a takeover is under way, in `pocketmq/`.
+pub(super) const TAKEOVER: &str = "takeover";
 const SMALL: u64 = 64 << 20;
 
 /// What this store is: written once per open, last of all ("the generation rises last").
@@ -146,6 +150,19 @@ impl CleanStamp {
     pub(crate) fn write(&self, storage: &dyn Storage, layout: &Layout) -> Result<()> {
         write_small(storage, &layout.clean(), &self.encode())
     }
+
+    /// The note that a store which somebody else changed is being taken over: a copy of its stamp, empty if it had none.
+    ///
+    /// It counts until the generation rises. Without it a crash on the way would leave what looks like a crash of our own,
+    /// and our progress and checksums would win over theirs.
+    pub(crate) fn read_takeover(storage: &dyn Storage, layout: &Layout) -> Result<Option<Self>> {
+        read(storage, &layout.own().join(TAKEOVER), Self::MAGIC, Self::decode)
+    }
+
+    /// Durable when it returns.
+    pub(crate) fn write_takeover(&self, storage: &dyn Storage, layout: &Layout) -> Result<()> {
+        write_small(storage, &layout.own().join(TAKEOVER), &self.encode())
+    }
 }
 
 /// The extents of one topic's queues.
@@ -183,6 +200,15 @@ impl QueueEnds {
         Some(Self { generation, topics })
     }
 
+    /// As far as the queues are in their files.
+    pub(crate) fn of(generation: u64, topics: &Topics) -> Self {
+        let extents = |topic: &Topic| {
+            topic.queues().map(|(_, q)| Extent { min: q.extent().min, next: q.filed() }).collect()
+        };
+        let topics = topics.all().iter().map(|t| (t.name().to_string(), extents(t))).collect();
+        Self { generation, topics }
+    }
+
     /// Reads the file if it is the one with this checksum.
     pub(crate) fn read(storage: &dyn Storage, layout: &Layout, crc: u32) -> Result<Option<Self>> {
         let path = layout.queue_ends();
@@ -193,7 +219,7 @@ impl QueueEnds {
         parse_file(&bytes, &path, Self::MAGIC, Self::decode).map(Some)
     }
 
-    /// Reads the file, whichever close wrote it.
+    /// Reads the file, whoever wrote it.
     pub(crate) fn read_any(storage: &dyn Storage, layout: &Layout) -> Option<Self> {
         read(storage, &layout.queue_ends(), Self::MAGIC, Self::decode).ok()?
     }

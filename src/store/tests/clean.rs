@@ -107,7 +107,7 @@ fn a_foreign_file_among_the_log_files_is_refused_by_name() {
 
 #[test]
 fn a_missing_log_file_is_an_error_that_names_it() {
-    let mut world = closed(60);
+    let mut world = closed(250);
     let segments = world.disk.list(&layout().commitlog()).unwrap().len() as u64;
     assert!(segments > 3);
     let check = |world: &World, base: u64, how: &str| {

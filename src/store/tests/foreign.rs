@@ -7,7 +7,7 @@ use crate::io::sim::SimDisk;
 use crate::options::{Conflict, Flush};
 use crate::store::report::History;
 
-use super::model::{Left, body_of};
+use super::model::body_of;
 use super::world::{Ack, SEGMENT, World, files_in, layout};
 
 const CURSOR: (&str, &str, u32) = ("g", "t", 0);
@@ -87,7 +87,7 @@ fn a_brokers_store_opens_with_its_groups_offsets() {
     assert_eq!(world.history(), History::Foreign);
     // What lies above a gap cannot be said in a broker's offset file.
     assert_eq!(done(&world), [0, 1, 2]);
-    world.check(Left::PowerCut, "a broker's");
+    world.check_log("a broker's");
     assert_eq!(world.model.stored_count(), 20);
     world.check_works("a broker's");
 }
@@ -113,7 +113,7 @@ fn a_log_that_grew_means_that_somebody_was_here() {
     world.open().unwrap();
     assert_eq!(world.history(), History::Foreign);
     assert_eq!(done(&world), [0, 1, 2]);
-    world.check(Left::PowerCut, "grown");
+    world.check_log("grown");
     assert_eq!(world.model.stored_count(), 21);
     world.check_works("grown");
 }
@@ -143,7 +143,7 @@ fn a_crash_while_taking_over_from_a_broker_changes_nothing_about_who_wins() {
             let mut next = world.next(disk);
             next.open().unwrap_or_else(|e| panic!("{context}: {e:?}"));
             assert_eq!(done(&next), [0, 1, 2, 3, 4, 5, 6, 7], "{context}: {:?}", next.report());
-            next.check(Left::PowerCut, &context);
+            next.check_log(&context);
             assert_eq!(next.model.stored_count(), 21, "{context}: {:?}", next.report());
         }
     }
@@ -186,7 +186,7 @@ fn a_store_without_the_files_that_say_how_it_was_left_is_refused_until_told_what
     let mut config = tampered(Conflict::KeepConfig);
     config.open().unwrap();
     assert_eq!(done(&config), [0, 1, 2, 3, 4, 5, 6, 7]);
-    config.check(Left::PowerCut, "config");
+    config.check_log("config");
     config.check_works("config");
 }
 

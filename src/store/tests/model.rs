@@ -265,6 +265,10 @@ impl Model {
                 sent.fate = Fate::Stored { at: *at, durable: true };
             }
         }
+        self.forget_acks();
+    }
+
+    pub(super) fn forget_acks(&mut self) {
         self.acked.clear();
         self.perhaps.clear();
     }

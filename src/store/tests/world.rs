@@ -36,6 +36,7 @@ pub(super) type Bytes = Topic<[u8], Raw>;
 pub(super) fn tiny(flush: Flush) -> Options {
     Options {
         background: false,
+        journal_size: 16 << 10,
         ..Options::default()
             .flush(flush)
             .segment_size(SEGMENT)
@@ -124,6 +125,14 @@ impl World {
         self.model.adopt_acks(&engine);
     }
 
+    /// Compares the messages alone, all of them durable: somebody else decided what is acknowledged.
+    pub(super) fn check_log(&mut self, context: &str) {
+        let engine = self.engine();
+        self.model.forget_acks();
+        self.model.adopt_acks(&engine);
+        self.check(Left::Kill, context);
+    }
+
     pub(super) fn open(&mut self) -> Result<()> {
         self.engine = None;
         let storage: Arc<dyn Storage> = Arc::new(self.disk.clone());
@@ -158,8 +167,11 @@ impl World {
         self.engine = None;
     }
 
-    /// Passes a result on, and remembers if the disk said that it lost something.
+    /// Passes a result on, and remembers if the disk said that it lost something. Nobody hears what a dead process says.
     fn noted<T>(&mut self, result: Result<T>) -> Result<T> {
+        if self.disk.is_crashed() {
+            return Err(Error::new(ErrorKind::Io, "the process is dead"));
+        }
         if let Err(e) = &result {
             self.disk_lost |= speaks_of_loss(&format!("{e}"));
         }
@@ -167,7 +179,7 @@ impl World {
     }
 
     /// Whether a sync failed anywhere.
-    fn lost(&self) -> bool {
+    pub(super) fn lost(&self) -> bool {
         let poison = self.engine.as_ref().map(|e| e.store().poison.check());
         let reason = poison.and_then(Result::err).map(|e| e.to_string());
         self.disk_lost || reason.is_some_and(|reason| speaks_of_loss(&reason))
