@@ -186,8 +186,6 @@ impl Options {
         self
     }
 
-    /// The size of a progress journal, in bytes: when it is full, a snapshot and a new one take over.
-    const JOURNAL_SIZE: usize = 4 << 20;
     /// How many submitted messages may wait while the staging buffer is full, before
     /// [`ErrorKind::Full`](crate::ErrorKind::Full). Default: 1024.
     pub fn line(mut self, messages: usize) -> Self {

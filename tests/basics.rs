@@ -1,5 +1,7 @@
 //! Send, receive, acknowledge, reopen.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use pocketmq::{ErrorKind, Flush, History, Queue, Raw, Start, Topic};

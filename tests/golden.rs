@@ -3,7 +3,14 @@
 //! Each store comes with a manifest that RocketMQ's classes wrote. Every store is read without changing it, then opened for real
 //! (which recovers those that were killed), read again, closed, and read once more.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "a test fails by panicking, and looks at files from outside"
+)]
 
 mod support;
 

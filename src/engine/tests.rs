@@ -281,8 +281,8 @@ fn many_senders_share_syncs_and_every_message_arrives_once() {
 
 #[test]
 fn the_last_handle_may_go_on_one_of_the_queues_own_threads() {
-    struct Hold(Mutex<Option<Pinned>>, crate::sync::Weak<Store>);
-    type Pinned = std::pin::Pin<Box<dyn Future<Output = crate::Result<crate::Receipt>> + Send>>;
+    struct Hold(Mutex<Option<Pinned>>);
+    type Pinned = std::pin::Pin<Box<dyn Future<Output = Result<crate::Receipt>> + Send>>;
     impl Wake for Hold {
         fn wake(self: Arc<Self>) {
             // The ticket, and with it the last engine, goes here: on the flusher's thread.
@@ -294,14 +294,14 @@ fn the_last_handle_may_go_on_one_of_the_queues_own_threads() {
     gate.set(true);
     let ticket = producer(&engine).submit(b"m").unwrap();
     drop(engine);
-    let hold = Arc::new(Hold(Mutex::new(None), store.clone()));
+    let hold = Arc::new(Hold(Mutex::new(None)));
     let waker = Waker::from(Arc::clone(&hold));
     let mut ticket: Pinned = Box::pin(ticket);
     assert!(ticket.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     *hold.0.lock() = Some(ticket);
     gate.set(false);
     // The store is closed and its threads end: nobody holds it any more.
-    while hold.1.upgrade().is_some() {
+    while store.upgrade().is_some() {
         std::thread::yield_now();
     }
 }

@@ -125,6 +125,7 @@ fn push(scratch: &mut Scratch, frame: &Frame<'_>, body: &[u8], extras: &Extras) 
         body,
         properties: &block,
     };
+    scratch.drafts.made_ms = draft.born_timestamp;
     let tags_code = extras.tag.as_deref().map_or(0, |tag| i64::from(java_hash(tag)));
     scratch.drafts.push(&draft, tags_code)
 }

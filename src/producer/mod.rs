@@ -109,8 +109,9 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
     {
         let queue = self.topic.next_turn();
         Scratch::with(|scratch| {
+            let frame = self.frame(queue);
             for value in values {
-                draft::<T, C>(scratch, &self.frame(queue), value.borrow(), &Extras::default())?;
+                draft::<T, C>(scratch, &frame, value.borrow(), &Extras::default())?;
             }
             if scratch.drafts.parts.is_empty() {
                 return Ok(Vec::new());

@@ -52,6 +52,8 @@ impl Lined {
 pub(crate) struct Drafts {
     pub(crate) bytes: Vec<u8>,
     pub(crate) parts: Vec<Part>,
+    /// When they were made, in milliseconds of wall time.
+    pub(crate) made_ms: i64,
 }
 
 /// One record of [`Drafts`]; the positions are filled in by the append.
@@ -223,7 +225,8 @@ impl Store {
         let target = topic.queue(queue).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("topic {} has no queue {queue}", topic.name()))
         })?;
-        let now = i64::try_from(self.clock.wall_ms()).unwrap_or(i64::MAX).max(appender.last_ms);
+        // Never 0 and never decreasing, whatever the clock does.
+        let now = drafts.made_ms.max(appender.last_ms).max(1);
         appender.last_ms = now;
         let first = target.next();
         let start = appender.tail.end;

@@ -84,7 +84,7 @@ impl Store {
         if wants_space {
             match self.log.prepare_space() {
                 // Nobody needs it yet; whoever does will be told.
-                Err(e) if e.kind() == crate::ErrorKind::Full => {}
+                Err(e) if e.kind() == ErrorKind::Full => {}
                 other => other?,
             }
         }

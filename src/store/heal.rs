@@ -35,8 +35,8 @@ impl Store {
             resume: &mut |after, end| starts.next_after(after, end),
         };
         scan(&mut plan, &mut |record, sound| {
-            let filed = record.physical_offset < filed_to && sound == Soundness::Sound;
-            if filed { gathered.take(record) } else { Ok(()) }
+            let wanted = record.physical_offset < filed_to && sound == Soundness::Sound;
+            if wanted { gathered.take(record) } else { Ok(()) }
         })?;
         let mut total = gathered.mended;
         for (topic, queues) in &gathered.queues {

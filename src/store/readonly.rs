@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::commitlog::format::BLANK_LEN;
-use crate::commitlog::scan::{ScanFile, Soundness};
+use crate::commitlog::scan::{Fault, ScanFile, Scanned, Soundness};
 use crate::commitlog::segment::LogBytes;
 use crate::consumequeue::Extent;
 use crate::consumequeue::files::QueueFiles;
@@ -22,7 +22,7 @@ use crate::sync::Arc;
 use super::close::Config;
 use super::message::Message;
 use super::recovery::{Gathered, Recovered, Recovery};
-use super::report::{Damage, OpenReport};
+use super::report::{Damage, History, OpenReport};
 use super::state::{Generation, OwnRanges};
 use super::survey::Survey;
 
@@ -139,19 +139,7 @@ impl Image {
             queues,
             topics,
             cursors: state.cursors,
-            report: OpenReport {
-                history,
-                records_scanned: log.scanned.records,
-                records_replayed: log.replayed,
-                damage: log
-                    .scanned
-                    .faults
-                    .iter()
-                    .map(|f| Damage { file: f.path.clone(), offset: f.at, what: f.what.clone() })
-                    .collect(),
-                notes: recovered.notes,
-                ..OpenReport::default()
-            },
+            report: report_of(history, log.scanned, log.replayed, recovered.notes),
             live,
         })
     }
@@ -184,6 +172,18 @@ impl Image {
             .read_at(offset - file.base, &mut bytes)
             .map_err(|e| Error::io(e, &file.path, "read the commit log"))?;
         Ok(bytes)
+    }
+}
+
+fn report_of(history: History, scanned: Scanned, replayed: u64, notes: Vec<String>) -> OpenReport {
+    let damage = |f: Fault| Damage { file: f.path, offset: f.at, what: f.what };
+    OpenReport {
+        history,
+        records_scanned: scanned.records,
+        records_replayed: replayed,
+        damage: scanned.faults.into_iter().map(damage).collect(),
+        notes,
+        ..OpenReport::default()
     }
 }
 
