@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use pocketmq::{Message, ReadOnly};
+use pocketmq::{Message, ReadOnly, TopicStats};
 use serde_json::{Map, Value, json};
 
 fn main() -> ExitCode {
@@ -49,47 +49,10 @@ fn usage() -> ExitCode {
 fn dump(dir: &str, units: bool, mut out: impl Write) -> Result<(), Box<dyn std::error::Error>> {
     let store = ReadOnly::open(dir)?;
     for message in store.records() {
-        match message {
-            Ok(message) => writeln!(out, "{}", record(&message))?,
-            Err(e) => writeln!(
-                out,
-                "{}",
-                json!({"kind": "damage", "file": null, "offset": e.offset(), "what": e.to_string()})
-            )?,
-        }
+        writeln!(out, "{}", message.map_or_else(|e| lost(&e), |message| record(&message)))?;
     }
     for topic in store.topics() {
-        for queue in &topic.queues {
-            if queue.min == queue.next && queue.next.get() == 0 {
-                continue;
-            }
-            writeln!(
-                out,
-                "{}",
-                json!({
-                    "kind": "queue",
-                    "topic": topic.name,
-                    "queueId": queue.id.get(),
-                    "minOffset": queue.min.get(),
-                    "maxOffset": queue.next.get(),
-                })
-            )?;
-            for entry in store.entries(&topic.name, queue.id).filter(|_| units) {
-                writeln!(
-                    out,
-                    "{}",
-                    json!({
-                        "kind": "unit",
-                        "topic": topic.name,
-                        "queueId": queue.id.get(),
-                        "queueOffset": entry.queue_offset.get(),
-                        "offset": entry.log_offset.get(),
-                        "size": entry.size,
-                        "tagCode": entry.tag_code,
-                    })
-                )?;
-            }
-        }
+        write_queues(&store, &topic, units, &mut out)?;
     }
     for group in store.group_offsets() {
         writeln!(
@@ -118,6 +81,44 @@ fn dump(dir: &str, units: bool, mut out: impl Write) -> Result<(), Box<dyn std::
     }
     out.flush()?;
     Ok(())
+}
+
+/// The queues of a topic that have held anything, and their units if asked for.
+fn write_queues(
+    store: &ReadOnly,
+    topic: &TopicStats,
+    units: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    for queue in topic.queues.iter().filter(|q| q.next.get() > 0) {
+        let line = json!({
+            "kind": "queue",
+            "topic": topic.name,
+            "queueId": queue.id.get(),
+            "minOffset": queue.min.get(),
+            "maxOffset": queue.next.get(),
+        });
+        writeln!(out, "{line}")?;
+        for entry in store.entries(&topic.name, queue.id).filter(|_| units) {
+            let line = json!({
+                "kind": "unit",
+                "topic": topic.name,
+                "queueId": queue.id.get(),
+                "queueOffset": entry.queue_offset.get(),
+                "offset": entry.log_offset.get(),
+                "size": entry.size,
+                "tagCode": entry.tag_code,
+            });
+            writeln!(out, "{line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// A record that could not be read again.
+fn lost(error: &pocketmq::Error) -> Value {
+    let file = error.path().map(|path| path.display().to_string());
+    json!({"kind": "damage", "file": file, "offset": error.offset(), "what": error.to_string()})
 }
 
 /// One record under the names that RocketMQ uses.

@@ -9,6 +9,7 @@
 //! offsets are lines of kind `group`. With `--crash` the process ends in the middle by SIGKILL of itself.
 
 #![expect(clippy::print_stderr, reason = "a command-line program talks to its user")]
+#![expect(clippy::expect_used, reason = "an example may say what cannot happen")]
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -75,18 +76,18 @@ fn run(arguments: &Arguments) -> Result<(), AnyError> {
     let last = if arguments.crash { arguments.messages / 2 } else { arguments.messages };
     let mut sent = 0;
     while sent < arguments.messages {
-        let producer = &producers[random.below(producers.len() as u64) as usize];
+        let producer = random.pick(&producers);
         sent += if random.below(10) == 0 {
             send_batch(producer, &mut random, &out)?
         } else {
             send_one(producer, &mut random, &out)?
         };
         if arguments.crash && sent >= last {
-            consume(&queue, &mut random, &out)?;
+            consume(&queue, &out)?;
             die()?;
         }
     }
-    consume(&queue, &mut random, &out)?;
+    consume(&queue, &out)?;
     queue.close()?;
     Ok(())
 }
@@ -109,14 +110,14 @@ fn send_one(
         properties.insert("KEYS".to_owned(), keys.join(" ").into());
     }
     if random.below(2) == 0 {
-        let tag = ["TagA", "标签", "polygenelubricants", "d"][random.below(4) as usize];
+        let tag = *random.pick(&["TagA", "标签", "polygenelubricants", "d"]);
         message = message.tag(tag);
         properties.insert("TAGS".to_owned(), tag.into());
     }
     for n in 0..random.below(4) {
         let name = format!("p{n}");
-        let value = ["plain", "with space", "ümläut ключ 🦀", "=;:,{}[]\"'\\", "-1.5e300"]
-            [random.below(5) as usize];
+        let values = ["plain", "with space", "ümläut ключ 🦀", "=;:,{}[]\"'\\", "-1.5e300"];
+        let value = *random.pick(&values);
         message = message.property(&name, value);
         properties.insert(name, value.into());
     }
@@ -129,7 +130,7 @@ fn send_one(
         message = message.flush(Flush::Sync);
     }
     let receipt = message.send()?;
-    print(out, &line(&receipt, &body, properties))?;
+    print(out, &line(&receipt, &body, &properties))?;
     Ok(1)
 }
 
@@ -141,12 +142,12 @@ fn send_batch(
     let bodies: Vec<Vec<u8>> = (0..2 + random.below(8)).map(|_| random.body()).collect();
     let receipts = producer.send_batch(bodies.iter().map(Vec::as_slice))?;
     for (receipt, body) in receipts.iter().zip(&bodies) {
-        print(out, &line(receipt, body, Map::new()))?;
+        print(out, &line(receipt, body, &Map::new()))?;
     }
     Ok(receipts.len() as u64)
 }
 
-fn line(receipt: &Receipt, body: &[u8], properties: Map<String, Value>) -> Value {
+fn line(receipt: &Receipt, body: &[u8], properties: &Map<String, Value>) -> Value {
     json!({
         "kind": "message",
         "topic": &*receipt.topic,
@@ -161,7 +162,7 @@ fn line(receipt: &Receipt, body: &[u8], properties: Map<String, Value>) -> Value
 }
 
 /// Acknowledges about half of two topics, leaving a gap in one.
-fn consume(queue: &Queue, random: &mut Random, out: &io::Stdout) -> Result<(), AnyError> {
+fn consume(queue: &Queue, out: &io::Stdout) -> Result<(), AnyError> {
     for name in ["Single", "Four"] {
         let consumer = queue.consumer(Topic::<[u8], Raw>::named(name)?, GROUP).pull()?;
         let backlog =
@@ -177,7 +178,6 @@ fn consume(queue: &Queue, random: &mut Random, out: &io::Stdout) -> Result<(), A
         }
         drop(skipped);
     }
-    let _ = random;
     for group in queue.stats()?.groups.iter().filter(|g| g.group == GROUP) {
         for (id, offset) in &group.watermarks {
             let line = json!({
@@ -205,7 +205,7 @@ fn die() -> Result<(), AnyError> {
     Err("still alive".into())
 }
 
-/// SplitMix64: the same seed gives the same store.
+/// `SplitMix64`: the same seed gives the same store.
 struct Random(u64);
 
 impl Random {
@@ -219,6 +219,13 @@ impl Random {
 
     fn below(&mut self, n: u64) -> u64 {
         self.next() % n
+    }
+
+    /// One of several; there is at least one.
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        let at = self.next() % from.len() as u64;
+        let picked = usize::try_from(at).ok().and_then(|at| from.get(at));
+        picked.expect("an index below the length")
     }
 
     /// Empty to large; text and bytes of every value.

@@ -1,11 +1,14 @@
 //! The command line.
 
-use std::collections::hash_map::DefaultHasher;
 use std::env;
 use std::error::Error;
 use std::ffi::OsString;
-use std::hash::{Hash, Hasher};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::digest::hex;
 
 const USAGE: &str = "file_digests [DIR] [--store DIR] [--workers N]
 
@@ -84,8 +87,8 @@ fn default_root() -> PathBuf {
 
 /// Named after the tree; the hash tells trees apart whose last folder has the same name.
 fn default_store(root: &Path) -> PathBuf {
-    let mut hasher = DefaultHasher::new();
-    root.hash(&mut hasher);
+    let digest = Sha256::digest(root.as_os_str().as_bytes());
+    let hash = hex(digest.get(..4).unwrap_or_default());
     let name = root.file_name().unwrap_or_default().to_string_lossy();
-    env::temp_dir().join(format!("pocketmq-digests-{name}-{:016x}", hasher.finish()))
+    env::temp_dir().join(format!("pocketmq-digests-{name}-{hash}"))
 }

@@ -51,10 +51,15 @@ fn read(path: &Path, stop: &AtomicBool) -> io::Result<(Option<String>, Stamp)> {
             Err(e) => return Err(e),
         }
     }
-    let mut text = String::with_capacity(64);
-    for byte in hasher.finalize() {
+    Ok((Some(hex(&hasher.finalize())), stamp))
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
-    Ok((Some(text), stamp))
+    text
 }

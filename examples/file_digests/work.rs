@@ -71,7 +71,7 @@ impl<'a> Work<'a> {
     pub(crate) fn new(args: &'a Args, stop: &'a AtomicBool, known: &Known) -> Self {
         // Hidden by itself where stderr is no terminal.
         let bar = ProgressBar::new(known.waiting);
-        let style = "{elapsed} {wide_bar} {pos}/{len} files, {per_sec}";
+        let style = "{elapsed} {wide_bar} {pos}/{len} files";
         bar.set_style(
             ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );

@@ -11,3 +11,12 @@ pub fn walk(dir: &Path, visit: &mut dyn FnMut(&Path)) {
         if path.is_dir() { walk(&path, visit) } else { visit(&path) }
     }
 }
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}

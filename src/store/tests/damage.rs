@@ -9,12 +9,13 @@ use crate::store::report::History;
 use super::model::{id_of, read};
 use super::world::{Ack, SEGMENT, World, layout};
 
-const MESSAGES: u64 = 60;
+const MESSAGES: u64 = COUNT as u64;
+const COUNT: usize = 60;
 
 /// Sixty messages in some segments, all of one queue.
 fn filled() -> World {
     let mut world = World::new(Flush::Sync);
-    world.send_all("t", [600; MESSAGES as usize]);
+    world.send_all("t", [600; COUNT]);
     world
 }
 
@@ -64,7 +65,7 @@ fn consume(world: &mut World, damaged: usize, context: &str) {
             }
         }
     }
-    assert_eq!((got, told), (MESSAGES as usize - damaged, damaged), "{context}");
+    assert_eq!((got, told), (COUNT - damaged, damaged), "{context}");
 }
 
 fn cases() -> Vec<Vec<u64>> {

@@ -58,7 +58,8 @@ const REOPEN: usize = 17;
 fn repeat(times: usize, mut act: impl FnMut() -> Result<()>) -> Result<()> {
     let mut outcome = Ok(());
     for _ in 0..times {
-        outcome = outcome.and(act());
+        let acted = act();
+        outcome = outcome.and(acted);
     }
     outcome
 }

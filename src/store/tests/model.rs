@@ -149,10 +149,12 @@ impl Model {
         self.sent.values().filter(|s| matches!(s.fate, Fate::Stored { .. })).count()
     }
 
-    /// Whether a message with this body was said to be stored.
-    pub(super) fn is_stored(&self, body: &[u8]) -> bool {
-        let sent = id_of(body).and_then(|id| self.sent.get(&id));
-        sent.is_some_and(|s| matches!(s.fate, Fate::Stored { .. }))
+    /// Whether somebody tried to send this, and was not told that it failed.
+    pub(super) fn may_be_delivered(&self, topic: &str, body: &[u8]) -> bool {
+        let sent = id_of(body).and_then(|id| self.sent.get(&id).map(|sent| (id, sent)));
+        sent.is_some_and(|(id, sent)| {
+            sent.topic == topic && sent.fate != Fate::Refused && body == body_of(id, sent.len)
+        })
     }
 
     /// Whether the offset counts as done, or may.

@@ -309,6 +309,10 @@ impl World {
                 !self.model.may_be_acked(&name, offset) || self.lost(),
                 "{name:?} {offset} again"
             );
+            assert!(
+                self.model.may_be_delivered(topic, delivery.body()),
+                "{name:?} {offset} was never sent"
+            );
             let durable = match choose(nth) {
                 Ack::No => continue,
                 Ack::Yes => false,
@@ -320,7 +324,8 @@ impl World {
                 self.model.acks_are_durable();
             }
             self.model.acked(&name, offset, acked.as_ref().map(|()| durable).map_err(|_| ()));
-            first_error = first_error.or(acked.err());
+            let failed = acked.err();
+            first_error = first_error.or(failed);
         }
         first_error.map_or(Ok(count), Err)
     }
