@@ -14,7 +14,6 @@ use crate::sync::Arc;
 /// received again.
 #[must_use = "a delivery that is dropped without `ack` is received again"]
 pub struct Delivery<V> {
-    /// `None` once taken out by [`Delivery::into_value`].
     value: V,
     handle: Handle,
 }

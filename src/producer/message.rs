@@ -120,7 +120,7 @@ impl<T: ?Sized, C: Encode<T>> MessageBuilder<'_, T, C> {
     ///
     /// # Errors
     ///
-    /// As [`Producer::send`], and [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if a key, tag or property
+    /// As [`Producer::send`], and [`ErrorKind::InvalidArgument`] if a key, tag or property
     /// is not acceptable.
     pub fn send(&self) -> Result<Receipt> {
         self.valid()?;
