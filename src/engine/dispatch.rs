@@ -153,6 +153,10 @@ impl Dispatch {
             drop(state);
             match self.store.load(&self.topic, place, unit) {
                 Ok(message) => out.push(message),
+                Err(removed) if removed.kind() == ErrorKind::NotFound => {
+                    self.state.lock().in_flight -= 1;
+                    continue;
+                }
                 Err(e) if out.is_empty() => {
                     if e.kind() == ErrorKind::Corrupt {
                         self.state.lock().in_flight -= 1;

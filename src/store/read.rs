@@ -116,6 +116,12 @@ impl Store {
         unit: Unit,
     ) -> Result<Message> {
         match self.load_once(topic, (queue, offset), unit) {
+            // Its memory was given back since the unit was looked at: every group had passed it.
+            Err(_) if topic.queue(queue).is_some_and(|q| offset < q.extent().min) => {
+                let what =
+                    format!("message {offset} of {} queue {queue} was removed", topic.name());
+                Err(Error::new(ErrorKind::NotFound, what))
+            }
             Err(e) if e.kind() == ErrorKind::Corrupt => {
                 // The queue may be wrong where the log is right.
                 if !self.healed.swap(true, Ordering::SeqCst) {
@@ -176,8 +182,8 @@ impl Store {
             let earlier = match self.view(topic, queue, middle, &mut ahead)? {
                 View::Unit(unit) => match self.load(topic, (queue, middle), unit) {
                     Ok(message) => message.store_timestamp() < wall_ms,
-                    // A damaged message has no time: look to its right.
-                    Err(e) if e.kind() == ErrorKind::Corrupt => true,
+                    // A damaged message has no time, and one that was removed is over: look to its right.
+                    Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => true,
                     Err(e) => return Err(e),
                 },
                 View::Removed(_) => true,

@@ -7,7 +7,7 @@ use crate::options::Flush;
 use super::model::Left;
 use super::world::{Ack, LARGE, World, is_typed, tiny};
 
-const STRIDE: usize = 17;
+const STRIDE: usize = 23;
 const KINDS: [FaultKind; 4] =
     [FaultKind::Eio, FaultKind::Enospc, FaultKind::Emfile, FaultKind::ShortWrite];
 
