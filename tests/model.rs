@@ -30,7 +30,7 @@ fn cases(ordinary: u32) -> Config {
 }
 
 proptest! {
-    #![proptest_config(cases(50))]
+    #![proptest_config(cases(30))]
 
     #[test]
     fn a_queue_on_disk_does_what_the_model_says(setup in setup(), ops in ops()) {

@@ -345,6 +345,13 @@ impl CommitLog {
         Ok(())
     }
 
+    /// Where the log begins after [`CommitLog::remove_before`] with this offset.
+    pub(crate) fn min_after_removal(&self, offset: u64) -> u64 {
+        let segments = self.segments.read();
+        let kept = segments.iter().find(|s| s.end() > offset).or(segments.last());
+        kept.map_or(0, |s| s.base())
+    }
+
     /// Forgets (and removes the files of) all segments that end at or before `offset`, except the last.
     pub(crate) fn remove_before(&self, offset: u64) -> Result<u64> {
         let mut removed = 0;

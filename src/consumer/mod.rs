@@ -98,19 +98,17 @@ fn cursors(
     group: &str,
     start: Start,
 ) -> Result<Vec<Cursor>> {
+    let _memory_stays = store.joining();
     let added = store.progress.add_group(group);
     store.or_poison(added)?;
     let any_before =
         topic.queues().any(|(id, _)| store.progress.cursor(group, topic.name(), id).is_some());
-    let mut cursors = Vec::new();
+    let mut starts = Vec::new();
     for (id, queue) in topic.queues() {
-        if let Some(cursor) = store.progress.cursor(group, topic.name(), id) {
-            cursors.push(cursor);
-            continue;
-        }
         let extent = queue.extent();
         let offset = match start {
-            // A queue that appeared after the group began: nothing of it may be missed.
+            // A queue that appeared after the group began: nothing of it may be missed. (One that is known already keeps what
+            // it has.)
             _ if any_before => extent.min,
             Start::Earliest => extent.min,
             Start::Latest => extent.next,
@@ -120,10 +118,10 @@ fn cursors(
                 store.offset_at(topic, id, i64::try_from(ms).unwrap_or(i64::MAX))?
             }
         };
-        let defined = store.progress.define(group, topic.name(), id, offset);
-        cursors.push(store.or_poison(defined)?);
+        starts.push((id, offset));
     }
-    Ok(cursors)
+    let defined = store.progress.define_all(group, topic.name(), &starts);
+    store.or_poison(defined)
 }
 
 /// Receives the messages of one topic for one group.

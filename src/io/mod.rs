@@ -102,7 +102,11 @@ pub(crate) trait Storage: Send + Sync + Debug {
 }
 
 /// Holds a lock until dropped.
-pub(crate) trait LockGuard: Send + Sync + Debug {}
+pub(crate) trait LockGuard: Send + Sync + Debug {
+    /// Gives the lock up for every copy of the open file: a child that is just being started holds one for a moment, and must
+    /// not keep the next opener out. Never called in a forked child, whose parent's lock it would be.
+    fn release(&self) {}
+}
 
 /// One open regular file.
 pub(crate) trait StoreFile: Send + Sync + Debug {

@@ -114,6 +114,7 @@ impl Progress {
 
     /// The cursor of a group in a queue; made, with everything below `start` acknowledged, if there is none.
     /// Durable when it returns.
+    #[cfg(test)]
     pub(crate) fn define(
         &self,
         group: &str,
@@ -121,22 +122,49 @@ impl Progress {
         queue: u32,
         start: u64,
     ) -> Result<Cursor> {
+        let cursors = self.define_all(group, topic, &[(queue, start)])?;
+        cursors.into_iter().next().ok_or_else(too_many)
+    }
+
+    /// As [`Progress::define`] for several queues of a topic, each with its start, and one sync for all.
+    pub(crate) fn define_all(
+        &self,
+        group: &str,
+        topic: &str,
+        starts: &[(u32, u64)],
+    ) -> Result<Vec<Cursor>> {
+        let mut cursors = Vec::with_capacity(starts.len());
         let mut live = self.writable()?;
+        for (queue, start) in starts {
+            cursors.push(self.define_one(&mut live, group, topic, (*queue, *start))?);
+        }
+        drop(live);
+        if let Some(last) = cursors.iter().map(Cursor::defined).max() {
+            self.sync_to(last)?;
+        }
+        Ok(cursors)
+    }
+
+    fn define_one(
+        &self,
+        live: &mut MutexGuard<'_, Live>,
+        group: &str,
+        topic: &str,
+        (queue, start): (u32, u64),
+    ) -> Result<Cursor> {
         let known = live.cursors.find(group, topic, queue).cloned();
         let cursor = if let Some(known) = known {
             known
         } else {
             let id = live.cursors.next_id().ok_or_else(too_many)?;
             let entry = Entry::Define { id, group, topic, queue, start };
-            self.reserve(&mut live, &entry)?;
-            self.record(&mut live, &entry)?;
+            self.reserve(live, &entry)?;
+            self.record(live, &entry)?;
             let (group, topic) = (group.to_owned(), topic.to_owned());
             let record = CursorRecord { group, topic, queue, acked: Acked::below(start) };
             let written = live.written;
             live.cursors.add(id, record, written)
         };
-        drop(live);
-        self.sync_to(cursor.defined())?;
         Ok(cursor)
     }
 

@@ -126,6 +126,7 @@ impl Store {
     }
 
     fn append_once(&self, topic: &Arc<Topic>, queue: u32, drafts: &mut Drafts) -> Result<()> {
+        self.check_fits(drafts)?;
         let mut appender = self.appender.lock();
         self.check_writable()?;
         self.admit_line(&mut appender)?;
@@ -152,6 +153,7 @@ impl Store {
         drafts: &mut Drafts,
         may_wait: bool,
     ) -> Result<Submitted> {
+        self.check_fits(drafts)?;
         let mut appender = self.appender.lock();
         self.check_writable()?;
         let room = if appender.line.is_empty() {
@@ -191,6 +193,21 @@ impl Store {
         Ok(Submitted::Done)
     }
 
+    /// Records that no file can hold are refused before anything else.
+    fn check_fits(&self, drafts: &Drafts) -> Result<()> {
+        let len = drafts.bytes.len() as u64;
+        if len + format::BLANK_LEN as u64 <= self.log.segment_size() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "{len} bytes do not fit into one commit log file of {} bytes; see Options::segment_size",
+                self.log.segment_size()
+            ),
+        ))
+    }
+
     fn room_for(
         &self,
         appender: &mut Appender,
@@ -198,15 +215,6 @@ impl Store {
         blocking: Blocking,
     ) -> Result<Room> {
         let len = drafts.bytes.len() as u64;
-        if len + format::BLANK_LEN as u64 > self.log.segment_size() {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "{len} bytes do not fit into one commit log file of {} bytes; see Options::segment_size",
-                    self.log.segment_size()
-                ),
-            ));
-        }
         match self.log.reserve(&mut appender.tail, len, blocking) {
             Ok(room) => Ok(room),
             // Nothing was written: when there is space again, appending goes on.

@@ -109,7 +109,9 @@ impl Store {
         self.refuse_line();
         // Last, whatever happened: the next opener must find everything written.
         let lock = self.lock.lock().take();
-        drop(lock);
+        if let Some(lock) = lock {
+            lock.release();
+        }
         outcome
     }
 

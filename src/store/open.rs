@@ -156,6 +156,7 @@ impl Store {
             geometry: generation,
             floor: Mutex::new(floor),
             filing: Mutex::new(()),
+            joining: Mutex::new(()),
             creating: Mutex::new(()),
             healed: AtomicBool::new(false),
             config: Mutex::new(config),
@@ -212,7 +213,7 @@ fn next_generation(survey: &Survey, history: History, options: &Options) -> Resu
         number: old.number + 1,
         segment_size: pick(
             "segment size",
-            survey.segment_size,
+            survey.segment_size.filter(|_| history != History::New),
             options.segment_size,
             DEFAULT_SEGMENT_SIZE,
         )?,

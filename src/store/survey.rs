@@ -33,6 +33,8 @@ pub(crate) struct Survey {
     pub(super) segment_size: Option<u64>,
     pub(super) queue_file_size: Option<u64>,
     has_config: bool,
+    /// Nothing was ever written to the log.
+    log_is_blank: bool,
 }
 
 impl Survey {
@@ -61,7 +63,9 @@ impl Survey {
             segment_size,
             queue_file_size,
             has_config,
+            log_is_blank: false,
         };
+        survey.log_is_blank = survey.generation.is_none() && survey.check_blank(storage, layout)?;
         survey.stamp_holds = survey.check_stamp(storage, layout)?;
         Ok(survey)
     }
@@ -69,7 +73,9 @@ impl Survey {
     /// Who was here last.
     pub(crate) fn history(&self, conflict: Conflict) -> Result<History> {
         let Some(_) = &self.generation else {
-            return Ok(if self.files.is_empty() && !self.has_config {
+            // A first open that was interrupted leaves the marker, and perhaps an empty file.
+            let begun = self.marker && self.log_is_blank;
+            return Ok(if (self.files.is_empty() || begun) && !self.has_config {
                 History::New
             } else {
                 History::Foreign
@@ -138,6 +144,20 @@ impl Survey {
             }
         }
         self.nothing_after(storage, layout, stamp)
+    }
+
+    fn check_blank(&self, storage: &dyn Storage, layout: &Layout) -> Result<bool> {
+        for (base, len) in &self.files {
+            let path = layout.segment(*base);
+            let io = |e| Error::io(e, &path, "read the commit log");
+            let mut head = vec![0; usize::try_from((*len).min(4096)).unwrap_or(0)];
+            let file = storage.open(&path, OpenMode::Read).map_err(io)?;
+            file.read_at(0, &mut head).map_err(io)?;
+            if head.iter().any(|b| *b != 0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn nothing_after(

@@ -3,7 +3,7 @@
 use crate::consumequeue::Extent;
 use crate::error::Result;
 use crate::progress::State;
-use crate::sync::Arc;
+use crate::sync::{Arc, MutexGuard};
 
 use super::Store;
 use super::read::Ahead;
@@ -12,6 +12,7 @@ use super::topics::Topic;
 impl Store {
     /// Removes the segments that nobody needs any more. A topic that no group consumes keeps its messages.
     pub(super) fn trim(&self) -> Result<u64> {
+        let _nobody_joins = self.joining.lock();
         let _one = self.filing.lock();
         let state = self.progress.snapshot_state();
         let mut needed = self.log.committed();
@@ -25,18 +26,21 @@ impl Store {
                 }
             }
         }
-        let removed = self.log.remove_before(needed)?;
-        if removed > 0 {
-            self.forget_below(self.log.min_offset())?;
-        }
-        Ok(removed)
+        // The queues first: a reader that finds nothing in the log any more then finds out why.
+        self.forget_below(self.log.min_after_removal(needed))?;
+        self.log.remove_before(needed)
     }
 
     fn log_offset_of(&self, topic: &Topic, queue: u32, offset: u64) -> Result<u64> {
         Ok(self.fetch(topic, queue, offset, &mut Ahead::default())?.offset)
     }
 
-    /// The queues begin where the log begins.
+    /// While this guard lives, no memory is given back: what a group's start resolves to is still there when it is written down.
+    pub(crate) fn joining(&self) -> MutexGuard<'_, ()> {
+        self.joining.lock()
+    }
+
+    /// The queues begin where the log will begin.
     fn forget_below(&self, log_min: u64) -> Result<()> {
         for topic in self.topics.all() {
             for (id, queue) in topic.queues() {

@@ -11,13 +11,20 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use super::super::LockGuard;
 
-/// Released by closing the file, never explicitly: a child that drops its copy must not free the parent's.
+/// Dropping it only closes the file: a child that drops its copy must not free the parent's.
 #[derive(Debug)]
 pub(super) struct DiskLock {
-    _file: File,
+    file: File,
 }
 
-impl LockGuard for DiskLock {}
+impl LockGuard for DiskLock {
+    fn release(&self) {
+        // Whatever fails here, closing the file does as well.
+        let _ = self.file.unlock();
+        let record = of_type(libc::F_UNLCK);
+        let _ = fcntl(&self.file, FcntlArg::F_OFD_SETLK(&record));
+    }
+}
 
 pub(super) fn take(file: File) -> io::Result<DiskLock> {
     let record = first_byte();
@@ -30,7 +37,7 @@ pub(super) fn take(file: File) -> io::Result<DiskLock> {
         }
     }
     match file.try_lock() {
-        Ok(()) => Ok(DiskLock { _file: file }),
+        Ok(()) => Ok(DiskLock { file }),
         Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
         Err(TryLockError::Error(error)) => Err(error),
     }
@@ -43,14 +50,19 @@ pub(super) fn is_held(file: &File) -> io::Result<bool> {
     Ok(i32::from(record.l_type) != libc::F_UNLCK)
 }
 
-/// A write lock on byte 0. The process id must be 0 for locks of open files.
+/// A write lock on byte 0.
+pub(super) fn first_byte() -> libc::flock {
+    of_type(libc::F_WRLCK)
+}
+
+/// A record on byte 0. The process id must be 0 for locks of open files.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "tiny constants, declared wider than their field"
 )]
-pub(super) fn first_byte() -> libc::flock {
+fn of_type(kind: libc::c_int) -> libc::flock {
     libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
+        l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: 0,
         l_len: 1,

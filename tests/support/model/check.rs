@@ -14,16 +14,16 @@ impl World {
         let stats = self.queue.stats().unwrap();
         assert!(!stats.poisoned);
         assert_eq!(stats.topics.len(), self.model.topics.len());
-        for (found, (number, topic)) in stats.topics.iter().zip(&mut self.model.topics) {
-            assert_eq!(found.name, topic_name(*number));
-            assert_eq!(found.queues.len(), topic.queues.len());
-            for (at, (found, queue)) in found.queues.iter().zip(&mut topic.queues).enumerate() {
+        let numbers: Vec<u8> = self.model.topics.keys().copied().collect();
+        for (found, number) in stats.topics.iter().zip(numbers) {
+            assert_eq!(found.name, topic_name(number));
+            assert_eq!(found.queues.len(), self.model.topics[&number].queues.len());
+            for (at, found) in found.queues.iter().enumerate() {
                 assert_eq!(found.id.get() as usize, at);
+                let most = self.model.min_at_most(number, at);
+                let queue = self.model.queue(number, at);
                 assert_eq!(found.next.get(), queue.next());
-                let groups = self.model.groups.iter().filter(|((_, of), _)| of == number);
-                let lowest = groups.map(|(_, progress)| progress[at].watermark()).min();
-                let most = if self.dir.is_none() { lowest.unwrap_or(queue.min) } else { 0 };
-                let possible = queue.min..=most.max(queue.min);
+                let possible = queue.min..=most;
                 assert!(possible.contains(&found.min.get()), "{found:?}, {possible:?}");
                 queue.min = found.min.get();
             }
@@ -61,7 +61,12 @@ impl World {
         for (number, topic) in &self.model.topics {
             let raw = Topic::<[u8], Raw>::named(topic_name(*number)).unwrap();
             let consumer = self.queue.consumer(raw, "fresh").pull().unwrap();
-            let all: u64 = topic.queues.iter().map(|q| q.next() - q.min).sum();
+            let mut next = self.watermarks("fresh", *number);
+            for (at, start) in next.iter().enumerate() {
+                let possible = topic.queues[at].min..=self.model.min_at_most(*number, at);
+                assert!(possible.contains(start), "{possible:?}, not {start}");
+            }
+            let all: u64 = topic.queues.iter().zip(&next).map(|(q, start)| q.next() - start).sum();
             let mut deliveries = Vec::new();
             while (deliveries.len() as u64) < all {
                 let batch = consumer.recv_batch(100, Duration::ZERO).unwrap();
@@ -69,7 +74,6 @@ impl World {
                 deliveries.extend(batch);
             }
             assert!(consumer.recv(Duration::ZERO).unwrap().is_none());
-            let mut next: Vec<u64> = topic.queues.iter().map(|q| q.min).collect();
             for delivery in &deliveries {
                 let (queue, offset) = place(delivery.message());
                 assert_eq!(offset, next[queue as usize]);

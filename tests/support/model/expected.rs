@@ -81,6 +81,8 @@ impl Progress {
 /// The whole store. Topics and groups are numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
+    /// In memory.
+    pub(crate) volatile: bool,
     pub(crate) topics: BTreeMap<u8, Topic>,
     /// By group and topic.
     pub(crate) groups: BTreeMap<(u8, u8), Vec<Progress>>,
@@ -109,6 +111,10 @@ impl Model {
         self.topics.entry(topic).or_insert_with(empty)
     }
 
+    pub(crate) fn queue(&mut self, topic: u8, at: usize) -> &mut Queue {
+        &mut self.topics.get_mut(&topic).unwrap().queues[at]
+    }
+
     /// A message was stored there. Says so only if that is where it belongs.
     pub(crate) fn sent(&mut self, topic: u8, (queue, offset): (u32, u64), message: Sent) {
         let topic = self.topics.get_mut(&topic).unwrap();
@@ -133,18 +139,32 @@ impl Model {
         self.topics.get_mut(&topic).unwrap().turn = None;
     }
 
-    /// A consumer began.
-    pub(crate) fn join(&mut self, group: u8, topic: u8, from: From) {
+    /// How far a queue's beginning may have moved: on disk not at all, in memory up to what all groups have acknowledged.
+    pub(crate) fn min_at_most(&self, topic: u8, at: usize) -> u64 {
+        let min = self.topics[&topic].queues[at].min;
+        let groups = self.groups.iter().filter(|((_, of), _)| self.volatile && *of == topic);
+        groups.map(|(_, progress)| progress[at].watermark()).min().unwrap_or(min).max(min)
+    }
+
+    /// A consumer began, and its group with these watermarks if it was new. They must be where it was told to begin.
+    pub(crate) fn join(&mut self, group: u8, topic: u8, from: From, starts: &[u64]) {
+        if self.groups.contains_key(&(group, topic)) {
+            return;
+        }
         let queues = &self.topics[&topic].queues;
-        let begin = |queue: &Queue| {
-            let start = match from {
-                From::Earliest | From::LongAgo => queue.min,
+        assert_eq!(starts.len(), queues.len());
+        for (at, (start, queue)) in starts.iter().zip(queues).enumerate() {
+            let begin = |min: u64| match from {
+                From::Earliest | From::LongAgo => min,
                 From::Latest | From::Tomorrow => queue.next(),
-                From::Offset(offset) => offset.clamp(queue.min, queue.next()),
+                From::Offset(offset) => offset.clamp(min, queue.next()),
             };
-            Progress { start, acked: BTreeSet::new(), held: BTreeSet::new() }
-        };
-        self.groups.entry((group, topic)).or_insert_with(|| queues.iter().map(begin).collect());
+            let possible = begin(queue.min)..=begin(self.min_at_most(topic, at));
+            assert!(possible.contains(start), "{from:?} is {possible:?}, not {start}");
+        }
+        let (acked, held) = (BTreeSet::new(), BTreeSet::new());
+        let begun = |start| Progress { start, acked: acked.clone(), held: held.clone() };
+        self.groups.insert((group, topic), starts.iter().copied().map(begun).collect());
     }
 
     pub(crate) fn progress(&mut self, (group, topic): (u8, u8), queue: u32) -> &mut Progress {

@@ -28,7 +28,8 @@ impl World {
             .unwrap();
         self.consumers.insert((group, topic), consumer);
         self.model.create(topic, self.setup.default_queues);
-        self.model.join(group, topic, from);
+        let starts = self.watermarks(&group_name(group), topic);
+        self.model.join(group, topic, from, &starts);
     }
 
     pub(super) fn receive(&mut self, group: u8, topic: u8, max: usize) {
@@ -48,7 +49,7 @@ impl World {
         let least = if bad > 0 || self.unsettled { most.min(1) } else { most };
         assert!((least..=most).contains(&batch.len()), "{} of {least} to {most}", batch.len());
         if batch.is_empty() && !self.unsettled {
-            assert_eq!(self.group_stats(at).undecodable, bad);
+            assert_eq!(self.group_stats(&group_name(group), topic).undecodable, bad);
         }
         for delivery in batch {
             let (queue, offset) = place(delivery.message());
@@ -59,10 +60,15 @@ impl World {
         }
     }
 
-    fn group_stats(&self, (group, topic): (u8, u8)) -> GroupStats {
-        let (group, topic) = (group_name(group), topic_name(topic));
+    fn group_stats(&self, group: &str, topic: u8) -> GroupStats {
+        let topic = topic_name(topic);
         let mut groups = self.queue.stats().unwrap().groups.into_iter();
         groups.find(|g| g.group == group && g.topic == topic).unwrap()
+    }
+
+    pub(super) fn watermarks(&self, group: &str, topic: u8) -> Vec<u64> {
+        let stats = self.group_stats(group, topic);
+        stats.watermarks.iter().map(|(_, offset)| offset.get()).collect()
     }
 
     fn pick(&mut self, which: u8) -> Option<((u8, u8), Delivered)> {

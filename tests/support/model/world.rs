@@ -87,7 +87,8 @@ impl World {
 
     fn new(setup: Setup, queue: Queue, dir: Option<TempDir>) -> Self {
         assert_eq!(queue.report().history, History::New);
-        let (consumers, held, model) = (BTreeMap::new(), Vec::new(), Model::default());
+        let (consumers, held, mut model) = (BTreeMap::new(), Vec::new(), Model::default());
+        model.volatile = dir.is_none();
         Self { setup, dir, queue, consumers, held, model, unsettled: false }
     }
 
