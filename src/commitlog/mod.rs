@@ -348,7 +348,7 @@ impl CommitLog {
     /// Where the log begins after [`CommitLog::remove_before`] with this offset.
     pub(crate) fn min_after_removal(&self, offset: u64) -> u64 {
         let segments = self.segments.read();
-        let kept = segments.iter().find(|s| s.end() > offset).or(segments.last());
+        let kept = segments.iter().find(|s| s.end() > offset).or_else(|| segments.last());
         kept.map_or(0, |s| s.base())
     }
 
