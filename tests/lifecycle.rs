@@ -1,6 +1,5 @@
 //! Beginnings and ends: interrupted first opens, closing and opening in quick turn, groups that join while memory is freed.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "the test plays a process that died")]
 
 use std::fs;
