@@ -126,7 +126,8 @@ impl Progress {
         cursors.into_iter().next().ok_or_else(too_many)
     }
 
-    /// As [`Progress::define`] for several queues of a topic, each with its start, and one sync for all.
+    /// The cursors of a group in several queues of a topic, made where there are none, each with everything below its start
+    /// acknowledged. One sync makes all durable.
     pub(crate) fn define_all(
         &self,
         group: &str,
