@@ -208,3 +208,22 @@ fn a_body_that_does_not_decode_is_passed_over_and_counted() {
     let stats = queue.stats().unwrap();
     assert_eq!((stats.groups[0].undecodable, stats.groups[0].backlog), (1, 1));
 }
+
+#[test]
+fn copied_reads_and_a_locked_staging_buffer_change_nothing_one_sees() {
+    let dir = tempfile::tempdir().unwrap();
+    let options =
+        Queue::options().reads(pocketmq::Reads::Copied).staging_size(64 << 10).lock_staging(true);
+    let queue = options.open(dir.path()).unwrap();
+    let blobs = queue.producer(BLOBS).unwrap();
+    for i in 0..100u8 {
+        blobs.send(&[i; 5000]).unwrap();
+    }
+    let consumer = queue.consumer(BLOBS, "reader").pull().unwrap();
+    for i in 0..100u8 {
+        let delivery = consumer.recv(SOON).unwrap().unwrap();
+        assert_eq!(delivery.body(), [i; 5000]);
+        delivery.ack().unwrap();
+    }
+    queue.close().unwrap();
+}
