@@ -151,7 +151,8 @@ impl Options {
     /// Size of a commit log file in bytes: a multiple of 4096, from 16 KiB to 1 GiB. Default: 1 GiB, a broker's own
     /// ([`DEFAULT_SEGMENT_SIZE`]). A file takes only the disk space its messages need.
     ///
-    /// An existing store keeps its size; asking for another one is an error at `open`.
+    /// A message, and a batch, must fit into one file. An existing store keeps its size; asking for another one is an error at
+    /// `open`.
     pub fn segment_size(mut self, bytes: u64) -> Self {
         self.segment_size = Some(bytes);
         self

@@ -227,3 +227,15 @@ fn copied_reads_and_a_locked_staging_buffer_change_nothing_one_sees() {
     }
     queue.close().unwrap();
 }
+
+#[test]
+fn the_largest_message_fits_on_disk_and_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    for queue in [Queue::open(dir.path()).unwrap(), Queue::in_memory().unwrap()] {
+        let blobs = queue.producer(BLOBS).unwrap();
+        let body = vec![3; pocketmq::MAX_BODY];
+        blobs.message(&body).property("p", "v".repeat(32_767 - 20 - 3)).send().unwrap();
+        let consumer = queue.consumer(BLOBS, "reader").pull().unwrap();
+        assert_eq!(consumer.recv(SOON).unwrap().unwrap().body().len(), pocketmq::MAX_BODY);
+    }
+}

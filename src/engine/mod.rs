@@ -19,8 +19,9 @@ use crate::sync::{Arc, Mutex};
 
 use dispatch::Dispatch;
 
-/// Size of the log's files in memory, and of its queues' files: small, so that memory is given back early.
-const MEMORY_SEGMENT: u64 = 4 << 20;
+/// Size of the log's files in memory, and of its queues' files: small, so that memory is given back early, but the largest
+/// message fits.
+const MEMORY_SEGMENT: u64 = 8 << 20;
 const MEMORY_QUEUE_FILE: u64 = 20 * 4096;
 
 /// What every handle shares. The last one to go closes the store.

@@ -305,3 +305,22 @@ fn the_last_handle_may_go_on_one_of_the_queues_own_threads() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn one_task_that_awaits_two_tickets_is_told_of_the_first_deadline() {
+    let (engine, gate) = gated(Flush::Sync, Duration::from_millis(40));
+    let producer = producer(&engine);
+    producer.send(b"durable").unwrap();
+    gate.set(true);
+    let first = producer.submit(b"a").unwrap();
+    // Made later, so its deadline is later.
+    let mut second = Box::pin(producer.submit(b"b").unwrap());
+    let mut first = Box::pin(first);
+    let failed = block_on(std::future::poll_fn(move |cx| {
+        let one = first.as_mut().poll(cx);
+        let _ = second.as_mut().poll(cx);
+        one
+    }));
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Unconfirmed);
+    gate.set(false);
+}

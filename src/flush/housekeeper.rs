@@ -46,11 +46,14 @@ impl Housekeeper {
         }
     }
 
-    /// Has `waker` woken at `at`, unless it comes again with another time before.
+    /// Has `waker` woken at `at`, or at an earlier time it asked for before.
     pub(crate) fn wake_at(&self, at: Instant, waker: &Waker) {
         let mut orders = self.orders.lock();
-        orders.timers.retain(|(_, w)| !w.will_wake(waker));
-        orders.timers.push((at, waker.clone()));
+        match orders.timers.iter_mut().find(|(_, known)| known.will_wake(waker)) {
+            // One task may await several tickets: the first deadline wakes it, and it comes again with the next.
+            Some((known, _)) => *known = at.min(*known),
+            None => orders.timers.push((at, waker.clone())),
+        }
         self.wake.notify_one();
     }
 

@@ -81,7 +81,7 @@ impl ReadOnly {
         Ok(Self { image: Image::of(&disk(), &root)?, root })
     }
 
-    /// Looks again.
+    /// Looks again, which costs as much as [`ReadOnly::open`].
     ///
     /// # Errors
     ///
