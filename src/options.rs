@@ -138,7 +138,10 @@ impl Default for Options {
 impl Options {
     /// When a message counts as sent. Default: [`Flush::Async`] with an interval of 500 ms.
     pub fn flush(mut self, flush: Flush) -> Self {
-        self.flush = flush;
+        self.flush = match flush {
+            Flush::Async { interval } => Flush::Async { interval: interval.min(LONGEST_WAIT) },
+            Flush::Sync => Flush::Sync,
+        };
         self
     }
 
@@ -183,7 +186,7 @@ impl Options {
     /// How long a durable send waits before it fails with [`ErrorKind::Unconfirmed`](crate::ErrorKind::Unconfirmed).
     /// Default: 5 s.
     pub fn sync_timeout(mut self, timeout: Duration) -> Self {
-        self.sync_timeout = timeout;
+        self.sync_timeout = timeout.min(LONGEST_WAIT);
         self
     }
 
@@ -255,6 +258,9 @@ impl Options {
         Ok(())
     }
 }
+
+/// The longest that anything waits: a year, which stands for "for ever" and can be added to any instant.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The smallest segment: it must hold a small record and its end mark, and a test wants many of them.
 pub(crate) const MIN_SEGMENT: u64 = 16 << 10;

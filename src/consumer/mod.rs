@@ -12,15 +12,13 @@ use crate::engine::dispatch::Dispatch;
 use crate::error::Result;
 use crate::message::QueueOffset;
 use crate::message::names::validate_group;
+use crate::options::LONGEST_WAIT;
 use crate::progress::Cursor;
 use crate::store::Store;
 use crate::store::topics::Topic as StoredTopic;
 use crate::sync::Arc;
 
 pub use delivery::Delivery;
-
-/// The longest a consumer waits at once: a year, which stands for "for ever".
-const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Where a group begins that has no progress yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -121,19 +121,29 @@ impl Dispatch {
     /// A damaged message ends the call with its error, once; the next call goes on behind it.
     pub(crate) fn take(&self, max: usize, deadline: Instant, out: &mut Vec<Message>) -> Result<()> {
         loop {
-            self.store.check_open()?;
+            // What was taken already is handed out; an error is said by the next call.
+            if let Err(closed) = self.store.check_open() {
+                return if out.is_empty() { Err(closed) } else { Ok(()) };
+            }
             let mut state = self.state.lock();
-            let found = self.find(&mut state)?;
+            let found = match self.find(&mut state) {
+                Err(_) if !out.is_empty() => return Ok(()),
+                found => found?,
+            };
             let (place, unit) = match found {
                 Found::Unit(place, unit) => (place, unit),
                 Found::After(position) if out.is_empty() => {
                     drop(state);
-                    if !self.await_visible(position, deadline)? {
-                        return Ok(());
+                    let visible = self.await_visible(position, deadline);
+                    if !matches!(visible, Ok(true)) {
+                        // Somebody else who sleeps may have more time.
+                        self.wake_one();
+                        return visible.map(drop);
                     }
                     continue;
                 }
                 Found::Nothing if out.is_empty() => {
+                    self.store.check_writable()?;
                     if self.store.clock.now() >= deadline {
                         return Ok(());
                     }
@@ -148,7 +158,11 @@ impl Dispatch {
                     }
                     continue;
                 }
-                Found::After(_) | Found::Nothing => return Ok(()),
+                Found::After(_) => {
+                    self.ready.notify_one();
+                    return Ok(());
+                }
+                Found::Nothing => return Ok(()),
             };
             drop(state);
             match self.store.load(&self.topic, place, unit) {
@@ -278,6 +292,8 @@ impl Dispatch {
         *attempts += 1;
         let at = self.store.clock.now() + Duration::from_secs(wait);
         state.parked.insert((at, place));
+        // Whoever sleeps may have to sleep less long now.
+        self.ready.notify_one();
     }
 
     /// Counts offsets `from..to` of a queue as done. A process kill does not bring them back.
@@ -303,6 +319,11 @@ impl Dispatch {
     pub(crate) fn sync(&self) -> Result<()> {
         let synced = self.store.progress.sync();
         self.store.or_poison(synced)
+    }
+
+    fn wake_one(&self) {
+        let _state = self.state.lock();
+        self.ready.notify_one();
     }
 
     pub(crate) fn wake_all(&self) {

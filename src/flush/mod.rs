@@ -179,8 +179,11 @@ impl Flusher {
         if target.durable() >= position || target.failed() || orders.stop {
             return false;
         }
-        orders.wakers.retain(|(_, w)| !w.will_wake(waker));
-        orders.wakers.push((position, waker.clone()));
+        // One task may await several positions: the lowest wakes it, and it comes again with the next.
+        match orders.wakers.iter_mut().find(|(_, known)| known.will_wake(waker)) {
+            Some((known, _)) => *known = position.min(*known),
+            None => orders.wakers.push((position, waker.clone())),
+        }
         if orders.wanted < position {
             orders.wanted = position;
             self.rouse(&orders);

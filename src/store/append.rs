@@ -127,6 +127,7 @@ impl Store {
 
     fn append_once(&self, topic: &Arc<Topic>, queue: u32, drafts: &mut Drafts) -> Result<()> {
         self.check_fits(drafts)?;
+        self.check_open()?;
         let mut appender = self.appender.lock();
         self.check_writable()?;
         self.admit_line(&mut appender)?;
@@ -154,6 +155,8 @@ impl Store {
         may_wait: bool,
     ) -> Result<Submitted> {
         self.check_fits(drafts)?;
+        // Before the lock: in a forked child its holder may not exist.
+        self.check_open()?;
         let mut appender = self.appender.lock();
         self.check_writable()?;
         let room = if appender.line.is_empty() {

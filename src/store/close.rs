@@ -81,16 +81,16 @@ impl Store {
     /// Writes everything down and gives the directory up. Later calls on any handle fail with
     /// [`ErrorKind::Closed`]; a second close does nothing.
     pub(crate) fn close(&self, threads: Threads) -> Result<Closed> {
+        if self.fork.in_child() {
+            // The store belongs to the parent; its files and lock are none of the child's business.
+            return Ok(Closed::default());
+        }
         // Under the append lock: no append is half done when the flag is seen.
         let already = {
             let _appending = self.appender.lock();
             self.closed.swap(true, Ordering::SeqCst)
         };
         if already {
-            return Ok(Closed::default());
-        }
-        if self.fork.in_child() {
-            // The store belongs to the parent; its files and lock are none of the child's business.
             return Ok(Closed::default());
         }
         // Those who wait for durability get it, if the disk answers.
