@@ -124,6 +124,8 @@ impl Store {
     }
 
     fn shut(&self) -> Result<Closed> {
+        // A reader that derives queues again writes to their files; none may begin after this.
+        let _nobody_heals = self.healed.lock();
         self.poison.check()?;
         self.admit_line(&mut self.appender.lock())?;
         let queues_crc = self.sync_queues()?;

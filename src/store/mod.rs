@@ -80,7 +80,7 @@ pub(crate) struct Store {
     /// What the generation file says.
     geometry: Generation,
     /// The queues were derived anew because a unit was found wrong.
-    healed: AtomicBool,
+    healed: Mutex<bool>,
     /// The store has damage in the middle, so a broker must not open it.
     damaged: AtomicBool,
     /// `config/` as read at open, to be written back with what is new.

@@ -158,7 +158,7 @@ impl Store {
             filing: Mutex::new(()),
             joining: Mutex::new(()),
             creating: Mutex::new(()),
-            healed: AtomicBool::new(false),
+            healed: Mutex::new(false),
             config: Mutex::new(config),
             acks_armed: AtomicBool::new(false),
             fork: ForkGuard::new(),

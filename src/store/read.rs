@@ -124,9 +124,7 @@ impl Store {
             }
             Err(e) if e.kind() == ErrorKind::Corrupt => {
                 // The queue may be wrong where the log is right.
-                if !self.healed.swap(true, Ordering::SeqCst) {
-                    self.derive_queues_again()?;
-                }
+                self.heal_once()?;
                 let unit = self.fetch(topic, queue, offset, &mut Ahead::default())?;
                 let again = self.load_once(topic, (queue, offset), unit);
                 if again.is_err() {
@@ -136,6 +134,19 @@ impl Store {
             }
             other => other,
         }
+    }
+
+    /// Derives the queues from the log again, once per open. Whoever finds another wrong unit meanwhile waits for the outcome; a
+    /// store that may not be written stays as it is.
+    fn heal_once(&self) -> Result<()> {
+        let mut healed = self.healed.lock();
+        if !*healed && self.check_writable().is_ok() {
+            let derived = self.derive_queues_again();
+            self.or_poison(derived)?;
+            *healed = true;
+        }
+        drop(healed);
+        Ok(())
     }
 
     fn load_once(&self, topic: &Topic, (queue, offset): (u32, u64), unit: Unit) -> Result<Message> {
