@@ -325,7 +325,9 @@ impl CommitLog {
         let allocated = tail.segment.allocated_end();
         let step = ALLOCATION_STEP.min(self.segment_size);
         allocated - tail.end.min(allocated) < step / 2
-            && (allocated < tail.segment.end() || self.next.lock().is_none())
+            // Whoever holds the lock is creating the next file: then there is nothing to ask for, and no reason to wait.
+            && (allocated < tail.segment.end()
+                || self.next.try_lock().is_some_and(|next| next.is_none()))
     }
 
     /// Allocates the next step, or creates the next file when the current one is fully allocated.
