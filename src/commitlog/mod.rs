@@ -375,6 +375,7 @@ impl CommitLog {
 
     /// At close: removes a file that holds nothing, as a broker does, so that the log ends with its last message.
     pub(crate) fn remove_unused(&self) -> Result<()> {
+        let dir = self.layout.commitlog();
         let spare = self.next.lock().take();
         let mut unused: Vec<Arc<Segment>> = spare.into_iter().collect();
         let mut segments = self.segments.write();
@@ -387,12 +388,10 @@ impl CommitLog {
             self.storage
                 .remove_file(segment.path())
                 .map_err(|e| Error::io(e, segment.path(), "remove an unused commit log file"))?;
+            // The last one first, each durably gone before the next and before the stamp says how many there are: a power cut
+            // in between must not leave a gap.
+            self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))?;
         }
-        if unused.is_empty() {
-            return Ok(());
-        }
-        // Before the stamp says how many files there are.
-        let dir = self.layout.commitlog();
-        self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))
+        Ok(())
     }
 }

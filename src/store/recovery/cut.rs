@@ -66,18 +66,16 @@ impl Recovery<'_> {
 
     /// Removes the log files that start at or after `from`: an inode never gets a second life.
     pub(super) fn remove_files_from(&self, from: u64) -> Result<()> {
-        let mut removed = false;
-        for (base, _) in self.survey.files.iter().filter(|f| f.0 >= from) {
+        let dir = self.layout.commitlog();
+        // The last one first, each durably gone before the next: a power cut in between must not leave a gap.
+        for (base, _) in self.survey.files.iter().rev().take_while(|f| f.0 >= from) {
             let path = self.layout.segment(*base);
             match self.storage.remove_file(&path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::io(e, &path, "remove a commit log file"));
                 }
-                _ => removed = true,
+                _ => {}
             }
-        }
-        let dir = self.layout.commitlog();
-        if removed {
             self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))?;
         }
         Ok(())

@@ -68,6 +68,15 @@ impl Recovery<'_> {
                 queues.entry((topic.clone(), *id)).or_default().units = Some(units);
             }
         }
+        // What is neither known nor in the log was never there, whatever its files say: a power cut may have taken the first
+        // of them alone.
+        let told = known.generation > 0;
+        let all_read = from == 0 && log_min == 0 && done.faults.is_empty();
+        for found in queues.values_mut() {
+            if told || (all_read && found.units.is_none()) {
+                found.known.get_or_insert_default();
+            }
+        }
         for ((topic, id), found) in &queues {
             let name = (topic.as_str(), *id);
             if let Some(queue) = found.units {

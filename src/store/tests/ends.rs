@@ -153,3 +153,25 @@ fn a_batch_is_all_there_once_it_returned() {
     let consumed = world.consume(("t", "g"), 100, |_| Ack::Yes).unwrap();
     assert_eq!(consumed, 50);
 }
+
+#[test]
+fn log_files_behind_the_end_go_one_after_the_other() {
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [1500; 60]);
+    assert!(world.store().log.segments().len() > 4);
+    // Nothing was synced: of the first file a power cut left nothing, of the others their names.
+    let lost = world.disk.power_image(0);
+    let files = lost.list(&layout().commitlog()).unwrap().len();
+    for n in 1.. {
+        let mut next = world.next(lost.kill_image());
+        next.disk.crash_at(n);
+        if next.open().is_ok() {
+            break;
+        }
+        for seed in 0..6 {
+            let mut again = world.next(next.disk.power_image(seed));
+            again.open_and_check(Left::PowerCut, &format!("operation {n}, power cut {seed}"));
+            assert!(again.store().log.segments().len() < files);
+        }
+    }
+}

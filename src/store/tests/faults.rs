@@ -7,11 +7,11 @@ use crate::options::Flush;
 use super::model::Left;
 use super::world::{Ack, LARGE, World, is_typed, tiny};
 
-const STRIDE: usize = 23;
+const STRIDE: usize = 5;
 const KINDS: [FaultKind; 4] =
     [FaultKind::Eio, FaultKind::Enospc, FaultKind::Emfile, FaultKind::ShortWrite];
 
-/// Every so manieth operation is looked at: all of them takes minutes. `POCKETMQ_SIM_STRIDE=1` does.
+/// How far apart the operations are that are looked at: `POCKETMQ_SIM_STRIDE=1` looks at all of them, which takes minutes.
 pub(super) fn stride() -> usize {
     let asked = std::env::var("POCKETMQ_SIM_STRIDE").ok().and_then(|value| value.parse().ok());
     asked.unwrap_or(STRIDE)

@@ -1,11 +1,12 @@
 //! No room: said in time, nothing lost, and it goes on when there is room again.
 
 use crate::error::ErrorKind;
+use crate::io::sim::{Fault, FaultKind, SimDisk};
 use crate::options::Flush;
 use crate::store::report::History;
 
 use super::model::Left;
-use super::world::{Ack, LARGE, World};
+use super::world::{Ack, LARGE, World, tiny};
 
 /// Sends until there is no room. Returns how many messages found some.
 fn fill(world: &mut World, mut send: impl FnMut(&mut World) -> crate::Result<()>) -> usize {
@@ -123,4 +124,49 @@ impl World {
         next.open_and_check(Left::Kill, "killed on a full disk");
         next.check_works("killed on a full disk");
     }
+}
+
+#[test]
+fn a_log_file_that_found_no_room_is_not_left_behind() {
+    for n in 1.. {
+        let mut world = World::new(Flush::default());
+        world.send_all("t", [900; 15]);
+        world.consume(("t", "g"), 6, |n| if n == 2 { Ack::No } else { Ack::Yes }).unwrap();
+        // The housekeeper gets the next file ready.
+        world.disk.fail_at(n, Fault::once(FaultKind::Enospc));
+        let before = world.disk.operations();
+        world.chores();
+        if world.disk.operations() < before + n {
+            assert!(n > 4, "only {n} operations");
+            break;
+        }
+        world.disk.heal();
+        world.close().unwrap_or_else(|e| panic!("operation {n}: {e:?}"));
+        world.open_and_check(Left::Kill, &format!("operation {n}"));
+        assert_eq!(world.history(), History::Clean, "operation {n}");
+    }
+}
+
+#[test]
+fn a_message_that_is_stored_is_not_said_to_have_found_no_room() {
+    let mut world = World::on(SimDisk::new(1), tiny(Flush::default()).segment_size(256 << 10));
+    world.options.staging_size = 256 << 10;
+    world.open().unwrap();
+    // The log file and the staging buffer have all their room from now on.
+    world.send_all("t", [2000]);
+    let mut failed = 0;
+    for _ in 0..200 {
+        // A full chunk is written to its file by the send that fills it.
+        let before = world.disk.operations();
+        world.disk.fail_at(1, Fault::once(FaultKind::Enospc));
+        let sent = world.send("t", 2000);
+        failed += u64::from(world.disk.operations() > before);
+        world.disk.heal();
+        if let Err(e) = sent {
+            assert_eq!(e.kind(), ErrorKind::Full);
+        }
+    }
+    assert!(failed > 1, "only {failed} sends met the disk");
+    world.after_kill().check_works("killed");
+    world.check_works("alive");
 }

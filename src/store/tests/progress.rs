@@ -1,9 +1,10 @@
 //! What was acknowledged, after a crash.
 
+use crate::consumer::{ConsumerBuilder, Start};
 use crate::options::Flush;
 
 use super::model::Left;
-use super::world::{Ack, World};
+use super::world::{Ack, Bytes, World};
 
 #[test]
 fn an_acknowledgement_survives_the_process() {
@@ -49,27 +50,27 @@ fn a_new_message_at_the_offset_of_a_lost_one_is_delivered() {
 }
 
 #[test]
-fn a_group_begins_where_it_was_told_even_after_a_crash() {
+fn where_a_group_begins_is_durable_when_it_is_made() {
     let mut world = World::new(Flush::default());
     world.send_all("t", [100; 5]);
     world.flush().unwrap();
-    let name = super::world::Bytes::named("t").unwrap();
-    let late = crate::consumer::ConsumerBuilder::new(&world.engine(), name, "late")
-        .start(crate::consumer::Start::Latest)
+    let late = ConsumerBuilder::new(&world.engine(), Bytes::named("t").unwrap(), "late")
+        .start(Start::Latest)
         .pull()
         .unwrap();
-    world.send_all("t", [100; 2]);
-    world.flush().unwrap();
     drop(late);
     for offset in 0..5 {
         // Passed over from the beginning.
-        let name = ("late".to_owned(), "t".to_owned(), 0);
-        world.model.acked(&name, offset, Ok(true));
+        world.model.acked(&("late".to_owned(), "t".to_owned(), 0), offset, Ok(true));
     }
-    let worlds = [world.after_kill(), world.after_power_cut(1), world.after_power_cut(2)];
-    for mut next in worlds {
-        assert_eq!(next.consume(("t", "late"), 100, |_| Ack::No).unwrap(), 2);
+    for seed in 0..8 {
+        let mut next = world.after_power_cut(seed);
+        next.send_all("t", [100; 2]);
+        assert_eq!(next.consume(("t", "late"), 100, |_| Ack::No).unwrap(), 2, "seed {seed}");
     }
+    world.send_all("t", [100; 2]);
+    let mut next = world.after_kill();
+    assert_eq!(next.consume(("t", "late"), 100, |_| Ack::No).unwrap(), 2);
 }
 
 #[test]

@@ -153,3 +153,21 @@ fn a_queue_file_without_a_unit_is_never_left_behind() {
         assert_eq!(files(&next).len(), count.div_ceil(10), "seed {seed}");
     }
 }
+
+#[test]
+fn a_queue_that_lost_all_its_messages_begins_again_at_zero() {
+    // The second file of the queue survived a power cut, the first one and the log did not.
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [100; 15]);
+    world.chores();
+    let disk = world.disk.kill_image();
+    disk.remove_file(&layout().staging(1)).unwrap();
+    disk.remove_file(&layout().queue_dir("t", 0).join("00000000000000000000")).unwrap();
+    let mut next = world.next(disk);
+    next.open_and_check(Left::PowerCut, "everything lost");
+    assert_eq!(next.model.stored_count(), 0);
+    assert_eq!(files(&next), [] as [PathBuf; 0]);
+    next.check_works("everything lost");
+    next.send_all("t", [100]);
+    next.check(Left::Kill, "begun again");
+}

@@ -11,7 +11,7 @@ use crate::store::report::History;
 use super::model::Left;
 use super::world::{Ack, LARGE, World, tiny};
 
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 60;
 const TOPICS: [&str; 3] = ["a", "b", "many"];
 const GROUPS: [&str; 2] = ["g", "h"];
 
