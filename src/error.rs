@@ -87,6 +87,12 @@ impl Error {
         Self::new(kind, format!("cannot {doing}")).at(path).caused_by(source)
     }
 
+    /// A sync that failed. Never [`ErrorKind::Full`], whatever the system says: what it has lost, a second one does not bring
+    /// back.
+    pub(crate) fn lost_sync(source: io::Error, path: &Path, what: &str) -> Self {
+        Self::new(ErrorKind::Io, format!("cannot sync {what}")).at(path).caused_by(source)
+    }
+
     pub(crate) fn closed() -> Self {
         Self::new(ErrorKind::Closed, "the queue is closed")
     }

@@ -105,6 +105,7 @@ mod consumequeue;
 mod consumer;
 mod engine;
 mod error;
+mod fields;
 mod flush;
 mod id;
 mod io;

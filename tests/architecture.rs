@@ -16,7 +16,7 @@ const ROWS: [&[&str]; 10] = [
     &["topic", "io", "layout"],
     &["codec", "message", "options"],
     &["error"],
-    &["id", "clock"],
+    &["id", "clock", "fields"],
     &["sync"],
 ];
 

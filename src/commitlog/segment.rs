@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::io::{MapAccess, Mapping, OpenMode, Storage, StoreFile};
 use crate::layout::Layout;
 use crate::options::Reads;
@@ -172,10 +172,7 @@ impl Segment {
     }
 
     pub(crate) fn sync(&self) -> Result<()> {
-        // Never `Full`, whatever the system says: what a failed sync has lost, a second one does not bring back.
-        let lost =
-            |e| Error::new(ErrorKind::Io, "cannot sync the commit log").at(&self.path).caused_by(e);
-        self.file()?.sync().map_err(lost)
+        self.file()?.sync().map_err(|e| Error::lost_sync(e, &self.path, "the commit log"))
     }
 
     /// Bytes from the start of the segment that can be written without asking for space.

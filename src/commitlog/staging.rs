@@ -17,6 +17,7 @@
 //! its place alone: a record counts only if its checksum holds and it names the very offset it is wanted for.
 
 use crate::error::{Error, Result};
+use crate::io::small::create_anew;
 use crate::io::{MapAccess, Mapping, OpenMode, Storage, StoreFile};
 use crate::layout::Layout;
 use crate::sync::Arc;
@@ -46,11 +47,7 @@ impl Staging {
     ) -> Result<Self> {
         let path = layout.staging(generation);
         let make = || {
-            match storage.remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            let file = storage.open(&path, OpenMode::CreateNew)?;
+            let file = create_anew(&**storage, &path)?;
             let len = HEADER as u64 + ring;
             file.set_len(len)?;
             file.allocate(0, HEADER as u64)?;

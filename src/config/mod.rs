@@ -11,12 +11,12 @@ pub(crate) mod offsets;
 mod tests;
 pub(crate) mod topics;
 
-use std::io;
 use std::path::Path;
 
 pub(crate) use json::{Value, to_text};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::small::{read_small, write_small};
 use crate::io::{OpenMode, Storage};
 
 /// A configuration file is at most so long. A million topics fit.
@@ -48,7 +48,8 @@ pub(crate) fn load(storage: &dyn Storage, dir: &Path, name: &str) -> Result<Opti
     let mut damage = None;
     for (file, from_backup) in [(name.to_owned(), false), (format!("{name}.bak"), true)] {
         let path = dir.join(file);
-        let Some(text) = read(storage, &path)?.filter(|text| !text.is_empty()) else {
+        let Some(text) = read_small(storage, &path, TEXT_MAX)?.filter(|text| !text.is_empty())
+        else {
             continue;
         };
         match parse_object(&text) {
@@ -82,52 +83,13 @@ pub(crate) fn save(storage: &dyn Storage, dir: &Path, name: &str, text: &[u8]) -
         return Err(Error::new(ErrorKind::TooLarge, message).at(&path));
     }
     storage.create_dir_all(dir).map_err(|e| Error::io(e, dir, "create the folder"))?;
-    if read(storage, &path)?.as_deref() == Some(text) {
-        // Whoever wrote it, a broker or a save that was killed half-way, may not have synced it.
-        let file = storage.open(&path, OpenMode::Read);
-        file.and_then(|file| file.sync()).map_err(|e| Error::io(e, &path, "sync the file"))?;
-    } else {
-        let temporary = dir.join(format!("{name}.tmp"));
-        let replaced = write_new(storage, &temporary, text).and_then(|()| {
-            storage.rename(&temporary, &path).map_err(|e| Error::io(e, &path, "replace the file"))
-        });
-        if replaced.is_err() {
-            // Not needed for correctness, but a disk that is full should not be kept so.
-            storage.remove_file(&temporary).ok();
-        }
-        replaced?;
+    if read_small(storage, &path, TEXT_MAX)?.as_deref() != Some(text) {
+        return write_small(storage, &path, text);
     }
+    // Whoever wrote it, a broker or a save that was killed half-way, may not have synced it.
+    let file = storage.open(&path, OpenMode::Read);
+    file.and_then(|file| file.sync()).map_err(|e| Error::io(e, &path, "sync the file"))?;
     storage.sync_dir(dir).map_err(|e| Error::io(e, dir, "sync the folder"))
-}
-
-/// Writes a file that was not there before, or was left by a save that did not get further, and syncs it.
-fn write_new(storage: &dyn Storage, path: &Path, text: &[u8]) -> Result<()> {
-    match storage.remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            return Err(Error::io(e, path, "remove the leftover file"));
-        }
-        _ => {}
-    }
-    let file = storage.open(path, OpenMode::CreateNew);
-    let file = file.map_err(|e| Error::io(e, path, "create the file"))?;
-    file.write_at(0, text).map_err(|e| Error::io(e, path, "write the file"))?;
-    file.sync().map_err(|e| Error::io(e, path, "sync the file"))
-}
-
-/// The whole file, if it exists.
-fn read(storage: &dyn Storage, path: &Path) -> Result<Option<Vec<u8>>> {
-    let file = match storage.open(path, OpenMode::Read) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io(e, path, "open the file")),
-    };
-    let len = file.len().map_err(|e| Error::io(e, path, "measure the file"))?;
-    let Some(len) = usize::try_from(len).ok().filter(|_| len <= TEXT_MAX) else {
-        return Err(Error::corrupt(path, TEXT_MAX, "the configuration file is too long"));
-    };
-    let mut text = vec![0; len];
-    file.read_at(0, &mut text).map_err(|e| Error::io(e, path, "read the file"))?;
-    Ok(Some(text))
 }
 
 /// A text that is JSON, but no object, is not a configuration file either.

@@ -298,13 +298,13 @@ impl QueueFiles {
             return self
                 .storage
                 .sync_all(root)
-                .map_err(|e| lost(e, root, "cannot sync the consume queues"));
+                .map_err(|e| Error::lost_sync(e, root, "the consume queues"));
         }
         for path in dirty.files {
             let sync = || self.storage.open(&path, OpenMode::Write)?.sync();
             match sync() {
                 Err(e) if e.kind() != ErrorKind::NotFound => {
-                    return Err(lost(e, &path, "cannot sync a consume queue"));
+                    return Err(Error::lost_sync(e, &path, "a consume queue"));
                 }
                 _ => {}
             }
@@ -312,16 +312,11 @@ impl QueueFiles {
         for dir in dirty.folders.iter().rev() {
             match self.storage.sync_dir(dir) {
                 Err(e) if e.kind() != ErrorKind::NotFound => {
-                    return Err(lost(e, dir, "cannot sync a consume queue folder"));
+                    return Err(Error::lost_sync(e, dir, "a consume queue folder"));
                 }
                 _ => {}
             }
         }
         Ok(())
     }
-}
-
-/// Never `Full`, whatever the system says: what a failed sync has lost, a second one does not bring back.
-fn lost(source: std::io::Error, path: &Path, what: &str) -> Error {
-    Error::new(crate::ErrorKind::Io, what).at(path).caused_by(source)
 }

@@ -35,7 +35,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn open(root: &Path, options: &Options) -> Result<Arc<Self>> {
-        Self::open_on(Arc::new(Disk), Arc::new(SystemClock), &resolve(root), options)
+        Self::open_on(disk(), Arc::new(SystemClock), &resolve(root), options)
     }
 
     pub(crate) fn in_memory(options: &Options) -> Result<Arc<Self>> {
@@ -97,7 +97,7 @@ impl Engine {
     }
 }
 
-/// The real disk, for those who only look.
+/// The real disk.
 pub(crate) fn disk() -> Arc<dyn Storage> {
     Arc::new(Disk)
 }

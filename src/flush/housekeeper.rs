@@ -49,11 +49,7 @@ impl Housekeeper {
     /// Has `waker` woken at `at`, or at an earlier time it asked for before.
     pub(crate) fn wake_at(&self, at: Instant, waker: &Waker) {
         let mut orders = self.orders.lock();
-        match orders.timers.iter_mut().find(|(_, known)| known.will_wake(waker)) {
-            // One task may await several tickets: the first deadline wakes it, and it comes again with the next.
-            Some((known, _)) => *known = at.min(*known),
-            None => orders.timers.push((at, waker.clone())),
-        }
+        super::wake_at_first(&mut orders.timers, at, waker);
         self.wake.notify_one();
     }
 

@@ -67,6 +67,14 @@ struct Orders {
     asleep: bool,
 }
 
+/// Notes that `waker` waits for `at`. One task may wait for several: the first wakes it, and it comes again with the next.
+fn wake_at_first<T: Ord + Copy>(waiting: &mut Vec<(T, Waker)>, at: T, waker: &Waker) {
+    match waiting.iter_mut().find(|(_, known)| known.will_wake(waker)) {
+        Some((known, _)) => *known = at.min(*known),
+        None => waiting.push((at, waker.clone())),
+    }
+}
+
 /// The outcome of waiting for durability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
@@ -179,11 +187,7 @@ impl Flusher {
         if target.durable() >= position || target.failed() || orders.stop {
             return false;
         }
-        // One task may await several positions: the lowest wakes it, and it comes again with the next.
-        match orders.wakers.iter_mut().find(|(_, known)| known.will_wake(waker)) {
-            Some((known, _)) => *known = position.min(*known),
-            None => orders.wakers.push((position, waker.clone())),
-        }
+        wake_at_first(&mut orders.wakers, position, waker);
         if orders.wanted < position {
             orders.wanted = position;
             self.rouse(&orders);

@@ -11,6 +11,7 @@ pub(crate) mod mapping;
 pub(crate) mod memory;
 #[cfg(test)]
 pub(crate) mod sim;
+pub(crate) mod small;
 #[cfg(test)]
 mod tests;
 

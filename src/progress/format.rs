@@ -19,6 +19,8 @@
 //! stored, then everything from `len` on: so bytes of another life, another journal or another place in this one
 //! are never taken for an entry. Eight zero bytes where an entry would begin are the end.
 
+use crate::fields::Fields;
+
 /// CRC, length, kind and a zero byte.
 pub(super) const HEADER: usize = 8;
 
@@ -193,17 +195,23 @@ pub(super) fn decode(seed: Seed, number: u64, bytes: &[u8]) -> Decoded<'_> {
 }
 
 fn decode_payload(kind: u8, payload: &[u8]) -> Option<Entry<'_>> {
-    let mut fields = Fields(payload);
+    let mut fields = Fields::new(payload);
     let entry = match kind {
         1 => {
             let (id, queue, start) = (fields.u32()?, fields.u32()?, fields.u64()?);
-            Entry::Define { id, group: fields.text()?, topic: fields.text()?, queue, start }
+            Entry::Define {
+                id,
+                group: fields.text(NAME_MAX)?,
+                topic: fields.text(NAME_MAX)?,
+                queue,
+                start,
+            }
         }
         2 => Entry::Ack { cursor: fields.u32()?, from: fields.u64()?, count: fields.u64()? },
         3 => Entry::Set { cursor: fields.u32()?, offset: fields.u64()? },
-        4 => Entry::Topic { queues: fields.u32()?, name: fields.text()? },
-        5 => Entry::Group { name: fields.text()? },
-        6 => Entry::TopicGrown { queues: fields.u32()?, name: fields.text()? },
+        4 => Entry::Topic { queues: fields.u32()?, name: fields.text(NAME_MAX)? },
+        5 => Entry::Group { name: fields.text(NAME_MAX)? },
+        6 => Entry::TopicGrown { queues: fields.u32()?, name: fields.text(NAME_MAX)? },
         7 => Entry::Seal { next: fields.u64()? },
         _ => return None,
     };
@@ -216,39 +224,4 @@ pub(super) fn put_text(out: &mut Vec<u8>, text: &str) -> bool {
     out.extend_from_slice(&len.to_be_bytes());
     out.extend_from_slice(text.as_bytes());
     text.len() <= NAME_MAX
-}
-
-/// Takes fields off the front of some bytes; `None` where they end too early.
-#[derive(Debug)]
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
-
-impl<'a> Fields<'a> {
-    pub(super) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (field, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*field)
-    }
-
-    pub(super) fn u16(&mut self) -> Option<u16> {
-        self.take().map(u16::from_be_bytes)
-    }
-
-    pub(super) fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_be_bytes)
-    }
-
-    pub(super) fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_be_bytes)
-    }
-
-    pub(super) fn text(&mut self) -> Option<&'a str> {
-        let len = usize::from(self.u16()?);
-        let (text, rest) = self.0.split_at_checked(len).filter(|_| len <= NAME_MAX)?;
-        self.0 = rest;
-        std::str::from_utf8(text).ok()
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }

@@ -13,11 +13,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::format::{Fields, put_text};
+use super::format::{NAME_MAX, put_text};
 use super::journal::wide;
 use super::ranges::Acked;
 use super::state::{CursorRecord, State, TopicRecord};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fields::Fields;
 use crate::io::{OpenMode, Storage, StoreFile};
 use crate::sync::Arc;
 
@@ -112,7 +113,7 @@ pub(super) enum Flaw {
 
 /// Reads a snapshot of `generation`. `bytes` may be anything.
 pub(super) fn decode(bytes: &[u8], generation: u64) -> Result<Snapshot, Flaw> {
-    let mut fields = Fields(bytes);
+    let mut fields = Fields::new(bytes);
     let short = Flaw::Damaged("it is too short");
     if fields.take() != Some(MAGIC) {
         return Err(Flaw::Damaged("it does not begin as a snapshot does"));
@@ -142,14 +143,14 @@ fn decode_state(fields: &mut Fields<'_>) -> Option<State> {
     // The counts size nothing: each record must be there before there is a place for it.
     let mut state = State::default();
     for _ in 0..topics {
-        let name = fields.text()?.to_owned();
+        let name = fields.text(NAME_MAX)?.to_owned();
         state.topics.push(TopicRecord { name, queues: fields.u32()? });
     }
     for _ in 0..groups {
-        state.groups.push(fields.text()?.to_owned());
+        state.groups.push(fields.text(NAME_MAX)?.to_owned());
     }
     for _ in 0..cursors {
-        let (group, topic) = (fields.text()?.to_owned(), fields.text()?.to_owned());
+        let (group, topic) = (fields.text(NAME_MAX)?.to_owned(), fields.text(NAME_MAX)?.to_owned());
         let queue = fields.u32()?;
         let mut acked = Acked::below(fields.u64()?);
         for _ in 0..fields.u32()? {
@@ -176,7 +177,7 @@ pub(super) fn read(
     }
     file.read_at(0, &mut header).map_err(failed)?;
     // Before memory is asked for: the file must be as long as it says.
-    let mut length = Fields(header.get(LENGTH_AT..).unwrap_or_default());
+    let mut length = Fields::new(header.get(LENGTH_AT..).unwrap_or_default());
     let (Some(true), Ok(len)) = (length.u64().map(|said| said == len), usize::try_from(len)) else {
         return Ok(Err(Flaw::Damaged("its length is wrong")));
     };

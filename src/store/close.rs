@@ -7,6 +7,7 @@ use crate::config::topics::{TopicConfig, Topics as TopicsFile};
 use crate::config::{self, to_text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::Storage;
+use crate::io::small::{read_small, remove_if_there, write_small};
 use crate::layout::Layout;
 use crate::message::names::{is_loadable_topic, validate_group};
 use crate::sync::{Arc, Ordering};
@@ -14,7 +15,7 @@ use crate::sync::{Arc, Ordering};
 use super::checkpoint::Checkpoint;
 use super::state::CleanStamp;
 use super::survey::CONFIG_FILES;
-use super::{Store, Threads, write_small};
+use super::{Store, Threads};
 
 /// Queues, readable and writable: RocketMQ's permission bits 4 and 2.
 const PERM_READ_WRITE: u32 = 6;
@@ -143,12 +144,7 @@ impl Store {
             (self.layout.abort(), root.to_path_buf()),
             (self.layout.marker(), self.layout.commitlog()),
         ] {
-            match self.storage.remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io(e, &path, "remove"));
-                }
-                _ => {}
-            }
+            remove_if_there(&*self.storage, &path).map_err(|e| Error::io(e, &path, "remove"))?;
             self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))?;
         }
         Ok(Closed { acked_above_gaps, broker_ready: true })
@@ -232,7 +228,7 @@ impl Store {
         let mut configs = Vec::new();
         for name in CONFIG_FILES {
             let path = self.layout.config().join(name);
-            let text = super::read_small(&*self.storage, &path, 1 << 30)?.unwrap_or_default();
+            let text = read_small(&*self.storage, &path, 1 << 30)?.unwrap_or_default();
             configs.push((name.to_owned(), crc32fast::hash(&text)));
         }
         let segments = self.log.segments();

@@ -36,7 +36,7 @@ impl Store {
         };
         scan(&mut plan, &mut |record, sound| {
             let wanted = record.physical_offset < filed_to && sound == Soundness::Sound;
-            if wanted { gathered.take(record) } else { Ok(()) }
+            if wanted { gathered.take(record, sound) } else { Ok(()) }
         })?;
         let mut total = gathered.mended;
         for (topic, queues) in &gathered.queues {

@@ -25,7 +25,6 @@ mod trim;
 #[cfg(test)]
 mod tests;
 
-use std::io::ErrorKind as IoKind;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -242,42 +241,4 @@ impl Store {
         self.flusher.release_all();
         error
     }
-}
-
-/// Reads a whole small file; `None` if it does not exist.
-fn read_small(
-    storage: &dyn Storage,
-    path: &std::path::Path,
-    limit: u64,
-) -> Result<Option<Vec<u8>>> {
-    let io = |e| Error::io(e, path, "read");
-    let file = match storage.open(path, crate::io::OpenMode::Read) {
-        Ok(file) => file,
-        Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
-        Err(e) => return Err(io(e)),
-    };
-    let len = file.len().map_err(io)?;
-    if len > limit {
-        return Err(Error::corrupt(path, limit, "the file is larger than it can be"));
-    }
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-    file.read_at(0, &mut bytes).map_err(io)?;
-    Ok(Some(bytes))
-}
-
-/// Replaces a small file as a whole: after a crash the old or the new one is there. Durable when it returns.
-fn write_small(storage: &dyn Storage, path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("tmp");
-    let write = || {
-        match storage.remove_file(&temporary) {
-            Err(e) if e.kind() != IoKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let file = storage.open(&temporary, crate::io::OpenMode::CreateNew)?;
-        file.write_at(0, bytes)?;
-        file.sync()?;
-        storage.rename(&temporary, path)?;
-        storage.sync_dir(path.parent().unwrap_or(path))
-    };
-    write().map_err(|e| Error::io(e, path, "write"))
 }

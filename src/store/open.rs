@@ -312,11 +312,7 @@ fn report_of(recovered: &Recovered) -> OpenReport {
         records_replayed: recovered.replayed,
         bytes_cut: recovered.bytes_cut,
         units_mended: recovered.mended,
-        damage: recovered
-            .faults
-            .iter()
-            .map(|f| Damage { file: f.path.clone(), offset: f.at, what: f.what.clone() })
-            .collect(),
+        damage: recovered.faults.iter().map(Damage::from).collect(),
         notes: recovered.notes.clone(),
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::commitlog::format::BLANK_LEN;
-use crate::commitlog::scan::{Fault, ScanFile, Scanned, Soundness};
+use crate::commitlog::scan::{ScanFile, Scanned, Soundness};
 use crate::commitlog::segment::LogBytes;
 use crate::consumequeue::Extent;
 use crate::consumequeue::files::QueueFiles;
@@ -113,14 +113,13 @@ impl Image {
             (log_min, mark.durable),
             staged.as_ref(),
             &mut |record, sound| {
-                if sound == Soundness::Damaged {
-                    return gathered.keep_slot(record);
+                if sound == Soundness::Sound {
+                    if record.physical_offset + u64::from(record.size) > limit {
+                        return Ok(());
+                    }
+                    records.push((record.physical_offset, record.size));
                 }
-                if record.physical_offset + u64::from(record.size) > limit {
-                    return Ok(());
-                }
-                records.push((record.physical_offset, record.size));
-                gathered.take(record)
+                gathered.take(record, sound)
             },
         )?;
         let config = Config::load(&**storage, layout)?;
@@ -139,7 +138,7 @@ impl Image {
             queues,
             topics,
             cursors: state.cursors,
-            report: report_of(history, log.scanned, log.replayed, recovered.notes),
+            report: report_of(history, &log.scanned, log.replayed, recovered.notes),
             live,
         })
     }
@@ -175,13 +174,12 @@ impl Image {
     }
 }
 
-fn report_of(history: History, scanned: Scanned, replayed: u64, notes: Vec<String>) -> OpenReport {
-    let damage = |f: Fault| Damage { file: f.path, offset: f.at, what: f.what };
+fn report_of(history: History, scanned: &Scanned, replayed: u64, notes: Vec<String>) -> OpenReport {
     OpenReport {
         history,
         records_scanned: scanned.records,
         records_replayed: replayed,
-        damage: scanned.faults.into_iter().map(damage).collect(),
+        damage: scanned.faults.iter().map(Damage::from).collect(),
         notes,
         ..OpenReport::default()
     }

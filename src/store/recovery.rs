@@ -22,6 +22,7 @@ use crate::commitlog::staging::StagedImage;
 use crate::consumequeue::Extent;
 use crate::consumequeue::files::QueueFiles;
 use crate::error::{Error, Result};
+use crate::io::small::read_small;
 use crate::io::{OpenMode, Storage};
 use crate::layout::Layout;
 use crate::progress::{self, CursorRecord, State};
@@ -119,7 +120,7 @@ impl Recovery<'_> {
 
     fn checkpoint(&self) -> Option<Checkpoint> {
         let path = self.layout.checkpoint();
-        let bytes = super::read_small(&**self.storage, &path, 1 << 20).ok()??;
+        let bytes = read_small(&**self.storage, &path, 1 << 20).ok()??;
         Checkpoint::decode(&bytes)
     }
 
@@ -144,11 +145,10 @@ impl Recovery<'_> {
                 (from, mark.durable),
                 staged.as_ref(),
                 &mut |record, sound| {
-                    if sound == Soundness::Damaged {
-                        return gathered.keep_slot(record);
+                    if sound == Soundness::Sound {
+                        done.last_timestamp = record.store_timestamp.max(done.last_timestamp);
                     }
-                    done.last_timestamp = record.store_timestamp.max(done.last_timestamp);
-                    gathered.take(record)
+                    gathered.take(record, sound)
                 },
             )?;
             let partial = from > log_min;

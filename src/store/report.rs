@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::commitlog::scan::Fault;
+
 /// How the store had been left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -27,6 +29,12 @@ pub struct Damage {
     pub offset: u64,
     /// What is wrong.
     pub what: String,
+}
+
+impl From<&Fault> for Damage {
+    fn from(fault: &Fault) -> Self {
+        Self { file: fault.path.clone(), offset: fault.at, what: fault.what.clone() }
+    }
 }
 
 /// What [`Queue::open`](crate::Queue::open) found and did.

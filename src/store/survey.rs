@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::consumequeue::format::UNIT_LEN;
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::small::read_small;
 use crate::io::{Entry, EntryKind, OpenMode, Storage};
 use crate::layout::{Layout, MARKER_NAME, parse_file_name};
 use crate::options::Conflict;
@@ -138,7 +139,7 @@ impl Survey {
         }
         for (name, crc) in &stamp.configs {
             let path = layout.config().join(name);
-            let text = super::read_small(storage, &path, 1 << 30)?;
+            let text = read_small(storage, &path, 1 << 30)?;
             if text.is_none_or(|text| crc32fast::hash(&text) != *crc) {
                 return Ok(false);
             }

@@ -6,6 +6,7 @@
 
 use crate::commitlog::scan::ScanFile;
 use crate::error::{Error, Result};
+use crate::io::small::create_anew;
 use crate::io::{Eviction, OpenMode, StoreFile};
 use crate::sync::Arc;
 
@@ -63,11 +64,7 @@ impl Recovery<'_> {
     ) -> Result<bool> {
         let io = |e| Error::io(e, path, "copy the commit log past the page cache");
         let copy_path = self.layout.own().join("copied-log-file");
-        match self.storage.remove_file(&copy_path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(e)),
-            _ => {}
-        }
-        let copy = self.storage.open(&copy_path, OpenMode::CreateNew).map_err(io)?;
+        let copy = create_anew(&**self.storage, &copy_path).map_err(io)?;
         copy.set_len(self.segment_size).map_err(io)?;
         let mut buf = vec![0; COPY];
         let mut at = 0;

@@ -2,7 +2,8 @@
 
 use crate::commitlog::scan::ScanFile;
 use crate::error::{Error, Result};
-use crate::io::{OpenMode, StoreFile};
+use crate::io::StoreFile;
+use crate::io::small::{create_anew, remove_if_there};
 
 use super::{Recovered, Recovery};
 
@@ -51,11 +52,7 @@ impl Recovery<'_> {
     fn write_new_file(&self, base: u64, content: &[u8]) -> Result<()> {
         let path = self.layout.segment(base);
         let write = || {
-            match self.storage.remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            let file = self.storage.open(&path, OpenMode::CreateNew)?;
+            let file = create_anew(&**self.storage, &path)?;
             file.set_len(self.segment_size)?;
             file.write_at(0, content)?;
             file.sync()?;
@@ -70,12 +67,8 @@ impl Recovery<'_> {
         // The last one first, each durably gone before the next: a power cut in between must not leave a gap.
         for (base, _) in self.survey.files.iter().rev().take_while(|f| f.0 >= from) {
             let path = self.layout.segment(*base);
-            match self.storage.remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io(e, &path, "remove a commit log file"));
-                }
-                _ => {}
-            }
+            remove_if_there(&**self.storage, &path)
+                .map_err(|e| Error::io(e, &path, "remove a commit log file"))?;
             self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))?;
         }
         Ok(())
@@ -109,11 +102,7 @@ impl Recovery<'_> {
         let path = dir.join(format!("{end:020}.{generation}"));
         let keep = || {
             self.storage.create_dir_all(&dir)?;
-            match self.storage.remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            let file = self.storage.open(&path, OpenMode::CreateNew)?;
+            let file = create_anew(&**self.storage, &path)?;
             file.write_at(0, &cut)?;
             file.sync()?;
             self.storage.sync_dir(&dir)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::commitlog::format::RecordView;
+use crate::commitlog::scan::Soundness;
 use crate::consumequeue::files::QueueFiles;
 use crate::consumequeue::format::Unit;
 use crate::error::Result;
@@ -54,7 +55,17 @@ impl<'a> Gathered<'a> {
     }
 
     /// Adds one record's unit. A slot whose record could not be read becomes a filler: it reads as corrupt, and nothing shifts.
-    pub(in crate::store) fn take(&mut self, record: &RecordView<'_>) -> Result<()> {
+    ///
+    /// A record that is damaged, and says that it is the one which was due in its queue, keeps its slot, which reads as corrupt:
+    /// no later message gets its offset.
+    pub(in crate::store) fn take(
+        &mut self,
+        record: &RecordView<'_>,
+        sound: Soundness,
+    ) -> Result<()> {
+        if sound == Soundness::Damaged && !self.is_due(record) {
+            return Ok(());
+        }
         if !record.is_dispatched() || !is_loadable_topic(record.topic) {
             return Ok(());
         }
@@ -90,12 +101,9 @@ impl<'a> Gathered<'a> {
         if self.held >= SPILL { self.spill() } else { Ok(()) }
     }
 
-    /// A record that is damaged, and says that it is the one which was due in its queue: it keeps its slot, which reads as
-    /// corrupt, so that no later message gets its offset.
-    pub(in crate::store) fn keep_slot(&mut self, record: &RecordView<'_>) -> Result<()> {
+    fn is_due(&self, record: &RecordView<'_>) -> bool {
         let queue = self.queues.get(record.topic).and_then(|q| q.get(&record.queue_id));
-        let due = queue.is_some_and(|queue| queue.next() == record.queue_offset);
-        if due { self.take(record) } else { Ok(()) }
+        queue.is_some_and(|queue| queue.next() == record.queue_offset)
     }
 
     fn spill(&mut self) -> Result<()> {

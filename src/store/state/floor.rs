@@ -15,11 +15,11 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::io::{OpenMode, Storage, StoreFile};
+use crate::fields::Fields;
+use crate::io::small::{create_anew, read_small};
+use crate::io::{Storage, StoreFile};
 use crate::layout::Layout;
 use crate::sync::Arc;
-
-use super::parse::Fields;
 
 const MAGIC: &[u8; 8] = b"PMQFLOOR";
 const SLOT: usize = 512;
@@ -54,11 +54,7 @@ impl FloorFile {
     ) -> Result<Self> {
         let path = layout.floor(generation);
         let make = || {
-            match storage.remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            let file = storage.open(&path, OpenMode::CreateNew)?;
+            let file = create_anew(storage, &path)?;
             file.write_at(0, &[0; 2 * SLOT])?;
             file.write_at(0, &encode(generation, mark))?;
             file.sync()?;
@@ -100,7 +96,7 @@ impl FloorFile {
         generation: u64,
     ) -> Result<Option<FloorMark>> {
         let path = layout.floor(generation);
-        let Some(bytes) = crate::store::read_small(storage, &path, 1 << 20)? else {
+        let Some(bytes) = read_small(storage, &path, 1 << 20)? else {
             return Ok(None);
         };
         let slots = bytes.chunks(SLOT).filter_map(|slot| decode(slot, generation));
@@ -120,8 +116,8 @@ fn encode(generation: u64, mark: FloorMark) -> Vec<u8> {
 
 fn decode(slot: &[u8], generation: u64) -> Option<FloorMark> {
     let mut fields = Fields::new(slot);
-    let (magic, stored) = (fields.take(8)?, fields.u64()?);
+    let (magic, stored) = (fields.take()?, fields.u64()?);
     let mark = FloorMark { durable: fields.u64()?, queues: fields.u64()? };
     let crc = crc32fast::hash(slot.get(..32)?);
-    (magic == MAGIC && stored == generation && fields.u32()? == crc).then_some(mark)
+    (magic == *MAGIC && stored == generation && fields.u32()? == crc).then_some(mark)
 }

@@ -15,7 +15,7 @@
 //! ```
 
 mod floor;
-mod parse;
+mod seal;
 
 pub(super) use floor::{FloorFile, FloorMark};
 
@@ -23,12 +23,13 @@ use std::path::Path;
 
 use crate::consumequeue::Extent;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fields::Fields;
 use crate::io::Storage;
+use crate::io::small::{read_small, write_small};
 use crate::layout::Layout;
 
 use super::topics::{Topic, Topics};
-use super::{read_small, write_small};
-use parse::{Fields, put_name, sealed};
+use seal::{put_name, sealed};
 
 const VERSION: u32 = 1;
 /// The name of the note that a takeover is under way, in `pocketmq/`.
@@ -139,7 +140,7 @@ impl CleanStamp {
             first_base: fields.u64()?,
             last_base: fields.u64()?,
             queues_crc: fields.u32()?,
-            configs: fields.list(|f| Some((f.name()?, f.u32()?)))?,
+            configs: fields.list(|f| Some((name(f)?, f.u32()?)))?,
         })
     }
 
@@ -196,7 +197,7 @@ impl QueueEnds {
     fn decode(fields: &mut Fields<'_>) -> Option<Self> {
         let generation = fields.u64()?;
         let extent = |f: &mut Fields<'_>| Some(Extent { min: f.u64()?, next: f.u64()? });
-        let topics = fields.list(|f| Some((f.name()?, f.list(extent)?)))?;
+        let topics = fields.list(|f| Some((name(f)?, f.list(extent)?)))?;
         Some(Self { generation, topics })
     }
 
@@ -231,6 +232,10 @@ impl QueueEnds {
     }
 }
 
+fn name(fields: &mut Fields<'_>) -> Option<String> {
+    fields.text(u16::MAX.into()).map(str::to_owned)
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "nobody has four billion queues")]
 fn count(n: usize) -> u32 {
     n as u32
@@ -256,7 +261,7 @@ fn parse_file<T>(
     let (payload, crc) =
         bytes.split_last_chunk::<4>().ok_or_else(|| damaged("the file is too short"))?;
     let mut fields = Fields::new(payload);
-    if fields.take(8) != Some(&magic[..]) {
+    if fields.take() != Some(magic) {
         return Err(damaged("the file does not begin with its magic number"));
     }
     let version = fields.u32().ok_or_else(|| damaged("the file is too short"))?;
