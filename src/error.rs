@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::libc::{EMFILE, ENFILE};
+
 use crate::id::Receipt;
 
 /// The crate's result type.
@@ -20,8 +22,8 @@ pub enum ErrorKind {
     NotFound,
     /// A body, property block or name is over its limit. Nothing was stored.
     TooLarge,
-    /// No room: the disk, the memory budget or the line of waiting messages is full. Nothing was stored;
-    /// try again later.
+    /// No room: the disk, the memory budget or the line of waiting messages is full, or the process may not open more files.
+    /// Nothing was stored; try again later.
     Full,
     /// The message is stored, but the disk did not confirm it in time. [`Error::receipt`] says where it is.
     /// Sending it again may duplicate it.
@@ -76,21 +78,22 @@ impl Error {
         Self::new(ErrorKind::Corrupt, message).at(path).at_offset(offset)
     }
 
-    /// An operating-system error, with the path it happened at. "No space" becomes [`ErrorKind::Full`].
+    /// An operating-system error, with the path it happened at. "No space" and "no descriptors" become [`ErrorKind::Full`].
     pub(crate) fn io(source: io::Error, path: &Path, doing: &str) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => ErrorKind::Full,
+            _ if matches!(source.raw_os_error(), Some(EMFILE | ENFILE)) => ErrorKind::Full,
             _ => ErrorKind::Io,
         };
         Self::new(kind, format!("cannot {doing}")).at(path).caused_by(source)
     }
 
-    /// A sync that failed. Never [`ErrorKind::Full`], whatever the system says: what it has lost, a second one does not bring
-    /// back.
-    pub(crate) fn lost_sync(source: io::Error, path: &Path, what: &str) -> Self {
-        Self::new(ErrorKind::Io, format!("cannot sync {what}")).at(path).caused_by(source)
+    /// A failure that leaves the disk in doubt: a sync, whose loss a second one does not bring back, or a write into space
+    /// that was allocated for it. Never [`ErrorKind::Full`], whatever the system says.
+    pub(crate) fn lost(source: io::Error, path: &Path, doing: &str) -> Self {
+        Self::new(ErrorKind::Io, format!("cannot {doing}")).at(path).caused_by(source)
     }
 
     pub(crate) fn closed() -> Self {

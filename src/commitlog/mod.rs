@@ -17,11 +17,11 @@ pub(crate) mod scan;
 pub(crate) mod segment;
 pub(crate) mod staging;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::io::Storage;
 use crate::layout::Layout;
 use crate::options::Reads;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering, RwLock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 
 use segment::{ALLOCATION_STEP, LogBytes, Segment};
 use staging::Staging;
@@ -75,6 +75,8 @@ pub(crate) struct CommitLog {
     committing: Mutex<()>,
     /// Held while files are synced.
     syncing: Mutex<()>,
+    /// The positions move no more. Set and looked at while `committing` is held.
+    frozen: AtomicBool,
 }
 
 /// What a [`CommitLog`] starts from, found by opening the directory.
@@ -133,6 +135,7 @@ impl CommitLog {
             durable: AtomicU64::new(start.end),
             committing: Mutex::new(()),
             syncing: Mutex::new(()),
+            frozen: AtomicBool::new(false),
         };
         Ok((log, Tail { end: start.end, segment: current, ring_ready: false }))
     }
@@ -210,6 +213,7 @@ impl CommitLog {
     pub(crate) fn put_directly(&self, tail: &mut Tail, record: &[u8]) -> Result<()> {
         self.commit()?;
         let _one = self.committing.lock();
+        self.check_frozen()?;
         tail.segment.write(tail.end, record)?;
         tail.end += record.len() as u64;
         self.staged.store(tail.end, Ordering::Release);
@@ -241,6 +245,7 @@ impl CommitLog {
             return Err(full);
         }
         let _one = self.committing.lock();
+        self.check_frozen()?;
         let left = u32::try_from(next_base - tail.end).unwrap_or(u32::MAX);
         tail.segment.write(tail.end, &format::blank(left))?;
         self.segments.write().push(Arc::clone(&next));
@@ -272,7 +277,21 @@ impl CommitLog {
         Ok(())
     }
 
+    /// After a failure: what readers can see stays as it is, from the moment this returns.
+    pub(crate) fn freeze(&self) {
+        let _nobody_commits = self.committing.lock();
+        self.frozen.store(true, Ordering::SeqCst);
+    }
+
+    fn check_frozen(&self) -> Result<()> {
+        if self.frozen.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Poisoned, "an earlier write failed"));
+        }
+        Ok(())
+    }
+
     fn commit_locked(&self) -> Result<()> {
+        self.check_frozen()?;
         let (from, to) = (self.committed(), self.staged());
         if from == to {
             return Ok(());
@@ -298,6 +317,8 @@ impl CommitLog {
                     segment.sync()?;
                 }
             }
+            let _nobody_freezes = self.committing.lock();
+            self.check_frozen()?;
             self.durable.store(to, Ordering::Release);
             self.staging.publish_durable(to);
         }

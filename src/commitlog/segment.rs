@@ -165,14 +165,15 @@ impl Segment {
             .map_err(|e| Error::io(e, &self.path, "read the commit log").at_offset(at))
     }
 
+    /// Writes into allocated space: no failure of it is harmless.
     pub(crate) fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.file()?
             .write_at(offset - self.base, data)
-            .map_err(|e| Error::io(e, &self.path, "write the commit log"))
+            .map_err(|e| Error::lost(e, &self.path, "write the commit log"))
     }
 
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file()?.sync().map_err(|e| Error::lost_sync(e, &self.path, "the commit log"))
+        self.file()?.sync().map_err(|e| Error::lost(e, &self.path, "sync the commit log"))
     }
 
     /// Bytes from the start of the segment that can be written without asking for space.

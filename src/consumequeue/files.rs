@@ -292,27 +292,35 @@ impl QueueFiles {
 
     /// Makes everything written so far durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        let dirty = std::mem::take(&mut *self.dirty.lock());
+        let mut dirty = std::mem::take(&mut *self.dirty.lock());
         if dirty.files.len() > MANY_FILES {
             let root = self.layout.root();
             return self
                 .storage
                 .sync_all(root)
-                .map_err(|e| Error::lost_sync(e, root, "the consume queues"));
+                .map_err(|e| Error::lost(e, root, "sync the consume queues"));
         }
-        for path in dirty.files {
-            let sync = || self.storage.open(&path, OpenMode::Write)?.sync();
-            match sync() {
-                Err(e) if e.kind() != ErrorKind::NotFound => {
-                    return Err(Error::lost_sync(e, &path, "a consume queue"));
+        while let Some(path) = dirty.files.pop_first() {
+            match self.storage.open(&path, OpenMode::Write) {
+                Ok(file) => {
+                    file.sync().map_err(|e| Error::lost(e, &path, "sync a consume queue"))?;
                 }
-                _ => {}
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => {
+                    // Nothing is lost yet: whoever tries again finds it here.
+                    let failed = Error::io(e, &path, "open a consume queue file");
+                    dirty.files.insert(path);
+                    let mut later = self.dirty.lock();
+                    later.files.append(&mut dirty.files);
+                    later.folders.append(&mut dirty.folders);
+                    return Err(failed);
+                }
             }
         }
         for dir in dirty.folders.iter().rev() {
             match self.storage.sync_dir(dir) {
                 Err(e) if e.kind() != ErrorKind::NotFound => {
-                    return Err(Error::lost_sync(e, dir, "a consume queue folder"));
+                    return Err(Error::lost(e, dir, "sync a consume queue folder"));
                 }
                 _ => {}
             }

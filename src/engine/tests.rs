@@ -11,7 +11,7 @@ use crate::codec::Raw;
 use crate::io::{Entry, Eviction, LockGuard, MapAccess, Mapping, OpenMode, StoreFile};
 use crate::options::Flush;
 use crate::producer::Producer;
-use crate::sync::Condvar;
+use crate::sync::{AtomicBool, AtomicUsize, Condvar, Ordering};
 use crate::{ErrorKind, Start};
 
 /// Memory whose syncs of log files wait while the gate is shut.
@@ -24,7 +24,11 @@ struct Gated {
 #[derive(Debug, Default)]
 struct Gate {
     shut: Mutex<bool>,
+    /// How many wait.
+    inside: AtomicUsize,
     changed: Condvar,
+    /// Syncs fail instead.
+    broken: AtomicBool,
 }
 
 impl Gate {
@@ -33,11 +37,32 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    fn pass(&self) {
+    fn pass(&self) -> std::io::Result<()> {
         let mut shut = self.shut.lock();
         while *shut {
+            self.inside.fetch_add(1, Ordering::SeqCst);
+            self.changed.notify_all();
+            self.changed.wait(&mut shut);
+            self.inside.fetch_sub(1, Ordering::SeqCst);
+        }
+        drop(shut);
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(std::io::Error::other("the disk is gone"));
+        }
+        Ok(())
+    }
+
+    fn wait_until_somebody_waits(&self) {
+        let mut shut = self.shut.lock();
+        while self.inside.load(Ordering::SeqCst) == 0 {
             self.changed.wait(&mut shut);
         }
+    }
+
+    /// Lets everybody through, into a failure.
+    fn break_open(&self) {
+        self.broken.store(true, Ordering::SeqCst);
+        self.set(false);
     }
 }
 
@@ -100,7 +125,7 @@ impl StoreFile for GatedFile {
     }
     fn sync(&self) -> std::io::Result<()> {
         if let Some(gate) = &self.gate {
-            gate.pass();
+            gate.pass()?;
         }
         self.inner.sync()
     }
@@ -323,4 +348,96 @@ fn one_task_that_awaits_two_tickets_is_told_of_the_first_deadline() {
     }));
     assert_eq!(failed.unwrap_err().kind(), ErrorKind::Unconfirmed);
     gate.set(false);
+}
+
+/// A store whose flusher hangs in a sync, with a message that waits for it and one that waits in line.
+fn hanging() -> (Arc<Engine>, Arc<Gate>, [crate::Ticket; 2]) {
+    let (engine, gate) = gated(Flush::Sync, Duration::from_secs(600));
+    let producer = producer(&engine);
+    producer.send(b"durable").unwrap();
+    gate.set(true);
+    let stuck = producer.submit(b"x").unwrap();
+    gate.wait_until_somebody_waits();
+    let lined = producer.submit(&vec![1; 40_000]).unwrap();
+    assert!(lined.receipt().is_none());
+    (engine, gate, [stuck, lined])
+}
+
+#[test]
+fn a_failure_is_told_to_everybody_who_waits() {
+    let (engine, gate, [stuck, lined]) = hanging();
+    let topic = crate::Topic::<[u8], Raw>::new("t");
+    let consumer = crate::ConsumerBuilder::new(&engine, topic, "g").pull().unwrap();
+    let idle = crate::Topic::<[u8], Raw>::new("idle");
+    let idle = crate::ConsumerBuilder::new(&engine, idle, "g").pull().unwrap();
+    consumer.recv(Duration::ZERO).unwrap().unwrap().ack().unwrap();
+    std::thread::scope(|scope| {
+        let receivers = [consumer, idle].map(|consumer| {
+            scope.spawn(move || consumer.recv(Duration::from_secs(600)).unwrap_err().kind())
+        });
+        let waiting = scope.spawn(move || stuck.wait().unwrap_err().kind());
+        let in_line = scope.spawn(move || block_on(lined).unwrap_err().kind());
+        gate.break_open();
+        assert_eq!(waiting.join().unwrap(), ErrorKind::Unconfirmed);
+        assert_eq!(in_line.join().unwrap(), ErrorKind::Poisoned);
+        for receiver in receivers {
+            assert_eq!(receiver.join().unwrap(), ErrorKind::Poisoned);
+        }
+    });
+    assert_eq!(engine.close().unwrap_err().kind(), ErrorKind::Poisoned);
+}
+
+/// Polls its ticket where it is woken, and then sends: what an executor that runs tasks on the spot does.
+struct OnTheSpot {
+    ticket: Mutex<Option<std::pin::Pin<Box<crate::Ticket>>>>,
+    producer: Producer<[u8], Raw>,
+    outcome: crossbeam_channel::Sender<(Option<ErrorKind>, Option<ErrorKind>)>,
+}
+
+impl Wake for OnTheSpot {
+    fn wake(self: Arc<Self>) {
+        let waker = Waker::from(Arc::clone(&self));
+        // Held while it is polled: whoever wakes it meanwhile waits, and polls it once more.
+        let mut place = self.ticket.lock();
+        let Some(ticket) = &mut *place else { return };
+        match ticket.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(outcome) => {
+                *place = None;
+                drop(place);
+                let again = self.producer.submit(b"again").map(drop);
+                let kind = |r: Result<()>| r.err().map(|e| e.kind());
+                let _ = self.outcome.send((kind(outcome.map(drop)), kind(again)));
+            }
+            Poll::Pending => {}
+        }
+    }
+}
+
+#[test]
+fn a_future_that_is_polled_where_it_is_woken_may_send_again() {
+    for fails in [false, true] {
+        let (engine, gate, tickets) = hanging();
+        let (outcome, told) = crossbeam_channel::unbounded();
+        for ticket in tickets {
+            let task = Arc::new(OnTheSpot {
+                ticket: Mutex::new(Some(Box::pin(ticket))),
+                producer: producer(&engine),
+                outcome: outcome.clone(),
+            });
+            task.wake();
+        }
+        if fails {
+            gate.break_open();
+        } else {
+            gate.set(false);
+        }
+        let mut outcomes = [told.recv().unwrap(), told.recv().unwrap()];
+        outcomes.sort_by_key(|o| o.0.map(|k| format!("{k:?}")));
+        if fails {
+            let stopped = Some(ErrorKind::Poisoned);
+            assert_eq!(outcomes, [(stopped, stopped), (Some(ErrorKind::Unconfirmed), stopped)]);
+        } else {
+            assert_eq!(outcomes, [(None, None), (None, None)]);
+        }
+    }
 }

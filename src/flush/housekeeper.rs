@@ -20,6 +20,7 @@ pub(crate) struct Housekeeper {
 #[derive(Debug, Default)]
 struct Orders {
     chores: bool,
+    alarm: bool,
     timers: Vec<(Instant, Waker)>,
     stop: bool,
 }
@@ -28,6 +29,8 @@ struct Orders {
 pub(crate) trait House: Send + Sync {
     /// Work that has piled up. Failures are dealt with before it returns.
     fn chores(&self);
+    /// Writing has stopped for good: those who wait are to be told.
+    fn alarm(&self);
     /// The thread died.
     fn abandon(&self);
 }
@@ -46,6 +49,12 @@ impl Housekeeper {
         }
     }
 
+    /// Writing has stopped for good.
+    pub(crate) fn alarm(&self) {
+        self.orders.lock().alarm = true;
+        self.wake.notify_one();
+    }
+
     /// Has `waker` woken at `at`, or at an earlier time it asked for before.
     pub(crate) fn wake_at(&self, at: Instant, waker: &Waker) {
         let mut orders = self.orders.lock();
@@ -59,9 +68,7 @@ impl Housekeeper {
         let timers = std::mem::take(&mut orders.timers);
         self.wake.notify_all();
         drop(orders);
-        for (_, waker) in timers {
-            waker.wake();
-        }
+        super::wake_all(timers.into_iter().map(|(_, waker)| waker));
     }
 
     pub(crate) fn spawn<T: House + 'static>(
@@ -82,9 +89,13 @@ impl Housekeeper {
             let due: Vec<Waker> =
                 orders.timers.extract_if(.., |(at, _)| *at <= now).map(|(_, w)| w).collect();
             let chores = std::mem::take(&mut orders.chores);
-            if chores || !due.is_empty() {
+            let alarm = std::mem::take(&mut orders.alarm);
+            if chores || alarm || !due.is_empty() {
                 drop(orders);
-                due.into_iter().for_each(Waker::wake);
+                super::wake_all(due);
+                if alarm {
+                    house.alarm();
+                }
                 if chores {
                     house.chores();
                 }

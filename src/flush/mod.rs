@@ -75,6 +75,13 @@ fn wake_at_first<T: Ord + Copy>(waiting: &mut Vec<(T, Waker)>, at: T, waker: &Wa
     }
 }
 
+/// Wakes futures, without locks held. One whose waker panics takes nobody with it.
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    for waker in wakers {
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+    }
+}
+
 /// The outcome of waiting for durability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
@@ -205,7 +212,14 @@ impl Flusher {
             .collect()
     }
 
-    /// Wakes everybody who waits, after a failure or at close.
+    /// Writing has stopped: threads that wait look again. Futures are woken by [`Flusher::release_all`].
+    pub(crate) fn notice_failure(&self) {
+        let _orders = self.orders.lock();
+        self.done.notify_all();
+        self.wake.notify_all();
+    }
+
+    /// Wakes everybody who waits, after a failure or at close. Called without locks: futures may be polled on the spot.
     pub(crate) fn release_all(&self) {
         let mut orders = self.orders.lock();
         let wakers = std::mem::take(&mut orders.wakers);
@@ -213,9 +227,7 @@ impl Flusher {
         self.wake.notify_all();
         drop(orders);
         // Those whose wait is not over look again and come back.
-        for (_, waker) in wakers {
-            waker.wake();
-        }
+        wake_all(wakers.into_iter().map(|(_, waker)| waker));
     }
 
     /// Starts the thread. It holds the target only while it works, so that dropping the last handle ends it.
@@ -329,9 +341,7 @@ impl Flusher {
                 let ready = Self::ready(&mut orders, target);
                 self.done.notify_all();
                 drop(orders);
-                for waker in ready {
-                    waker.wake();
-                }
+                wake_all(ready);
             }
             Job::Flush => {
                 let _ = target.sync().and_then(|()| target.sync_progress());

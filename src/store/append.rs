@@ -40,10 +40,23 @@ pub(super) struct Lined {
     slot: Arc<Slot>,
 }
 
-impl Lined {
-    /// The store closed before there was room.
-    pub(super) fn refuse(self) {
-        self.slot.settle(Err(Error::closed()));
+/// What there is to say to those whom an append let in or turned away. Said without locks: who is told may be a future that
+/// is polled on the spot, and comes again.
+#[derive(Debug, Default)]
+#[must_use = "somebody waits for it"]
+pub(super) struct Notices {
+    settled: Vec<(Arc<Slot>, Result<Part>)>,
+    arrived: Vec<(Arc<Topic>, usize)>,
+}
+
+impl Notices {
+    pub(super) fn tell(self) {
+        for (topic, count) in self.arrived {
+            topic.arrived(count);
+        }
+        for (slot, outcome) in self.settled {
+            slot.settle(outcome);
+        }
     }
 }
 
@@ -128,20 +141,21 @@ impl Store {
     fn append_once(&self, topic: &Arc<Topic>, queue: u32, drafts: &mut Drafts) -> Result<()> {
         self.check_fits(drafts)?;
         self.check_open()?;
+        let mut notices = Notices::default();
         let mut appender = self.appender.lock();
-        self.check_writable()?;
-        self.admit_line(&mut appender)?;
-        let room = self.room_for(&mut appender, drafts, Blocking::Yes)?;
-        self.place(&mut appender, room, (topic, queue), drafts)?;
+        let placed = self
+            .check_writable()
+            .and_then(|()| self.admit_line(&mut appender, &mut notices))
+            .and_then(|()| self.room_for(&mut appender, drafts, Blocking::Yes))
+            .and_then(|room| self.place(&mut appender, room, (topic, queue), drafts));
         let end = appender.tail.end;
         drop(appender);
+        notices.tell();
+        placed?;
         topic.arrived(drafts.parts.len());
         if end.saturating_sub(self.log.committed()) >= CHUNK {
-            match self.log.try_commit() {
-                // The messages are staged, and that is what was promised.
-                Err(full) if full.kind() == ErrorKind::Full => {}
-                written => self.or_poison(written)?,
-            }
+            // The messages are staged, and that is what was promised. If the write fails, whoever comes next is told.
+            let _ = self.or_poison(self.log.try_commit());
         }
         Ok(())
     }
@@ -287,27 +301,39 @@ impl Store {
         }
     }
 
-    /// Lets in everybody who waits in line, in order.
-    pub(super) fn admit_line(&self, appender: &mut Appender) -> Result<()> {
+    /// Lets in everybody who waits in line.
+    pub(super) fn admit(&self) -> Result<()> {
+        let mut notices = Notices::default();
+        let admitted = self.admit_line(&mut self.appender.lock(), &mut notices);
+        notices.tell();
+        admitted
+    }
+
+    /// Lets in everybody who waits in line, in order; the notices are to be told when the lock is free.
+    pub(super) fn admit_line(&self, appender: &mut Appender, notices: &mut Notices) -> Result<()> {
         while let Some(mut lined) = appender.line.pop_front() {
-            let placed = self.room_for(appender, &lined.drafts, Blocking::Yes).and_then(|room| {
-                self.place(appender, room, (&lined.topic, lined.queue), &mut lined.drafts)
-            });
-            match placed {
-                Ok(()) => {
-                    lined.topic.arrived(lined.drafts.parts.len());
-                    lined.slot.settle(Ok(lined.drafts.parts.first().copied().unwrap_or_default()));
-                }
-                Err(e) if e.kind() == ErrorKind::Full => {
-                    // The disk is full: those in line are told, for nobody knows when there will be space.
-                    lined.slot.settle(Err(e));
-                }
-                Err(e) => {
-                    lined.slot.settle(Err(e));
-                    self.check_writable()?;
-                }
+            let placed = self
+                .poison
+                .check()
+                .and_then(|()| self.room_for(appender, &lined.drafts, Blocking::Yes))
+                .and_then(|room| {
+                    self.place(appender, room, (&lined.topic, lined.queue), &mut lined.drafts)
+                });
+            // On a full disk those in line are told, for nobody knows when there will be space.
+            if placed.is_ok() {
+                notices.arrived.push((lined.topic, lined.drafts.parts.len()));
             }
+            let first = lined.drafts.parts.first().copied().unwrap_or_default();
+            notices.settled.push((lined.slot, placed.map(|()| first)));
         }
-        Ok(())
+        self.poison.check()
+    }
+
+    /// Turns away everybody who waits in line: the store accepts nothing more.
+    pub(super) fn refuse_line(&self, appender: &mut Appender, notices: &mut Notices) {
+        for lined in appender.line.drain(..) {
+            let why = self.poison.check().err().unwrap_or_else(Error::closed);
+            notices.settled.push((lined.slot, Err(why)));
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::layout::Layout;
 use crate::message::names::{is_loadable_topic, validate_group};
 use crate::sync::{Arc, Ordering};
 
+use super::append::Notices;
 use super::checkpoint::Checkpoint;
 use super::state::CleanStamp;
 use super::survey::CONFIG_FILES;
@@ -107,7 +108,10 @@ impl Store {
             topic.arrived(usize::MAX);
         }
         let outcome = self.shut();
-        self.refuse_line();
+        // Nobody will let them in any more.
+        let mut notices = Notices::default();
+        self.refuse_line(&mut self.appender.lock(), &mut notices);
+        notices.tell();
         // Last, whatever happened: the next opener must find everything written.
         let lock = self.lock.lock().take();
         if let Some(lock) = lock {
@@ -116,19 +120,11 @@ impl Store {
         outcome
     }
 
-    /// Nobody will let them in any more.
-    fn refuse_line(&self) {
-        let line = std::mem::take(&mut self.appender.lock().line);
-        for lined in line {
-            lined.refuse();
-        }
-    }
-
     fn shut(&self) -> Result<Closed> {
         // A reader that derives queues again writes to their files; none may begin after this.
         let _nobody_heals = self.healed.lock();
         self.poison.check()?;
-        self.admit_line(&mut self.appender.lock())?;
+        self.admit()?;
         let queues_crc = self.sync_queues()?;
         self.progress.close()?;
         self.log.remove_unused()?;

@@ -14,10 +14,7 @@ impl Target for Store {
     }
 
     fn commit(&self) -> Result<()> {
-        let mut appender = self.appender.lock();
-        let admitted = self.admit_line(&mut appender);
-        drop(appender);
-        self.or_poison(admitted.and_then(|()| self.log.commit()))
+        self.or_poison(self.admit().and_then(|()| self.log.commit()))
     }
 
     fn sync(&self) -> Result<()> {
@@ -52,8 +49,7 @@ impl Target for Store {
     }
 
     fn abandon(&self) {
-        self.poison.set("the flusher thread died");
-        self.flusher.release_all();
+        self.stop_writing("the flusher thread died");
     }
 }
 
@@ -63,9 +59,13 @@ impl House for Store {
         let _ = self.or_poison(done);
     }
 
+    fn alarm(&self) {
+        self.spread_poison();
+    }
+
     fn abandon(&self) {
-        self.poison.set("the housekeeping thread died");
-        self.flusher.release_all();
+        self.stop_writing("the housekeeping thread died");
+        self.spread_poison();
     }
 }
 
@@ -191,10 +191,8 @@ impl Store {
     /// Everything sent and acknowledged before this call survives a power cut when it returns.
     pub(crate) fn flush(&self) -> Result<()> {
         self.check_writable()?;
-        let mut appender = self.appender.lock();
-        self.admit_line(&mut appender)?;
-        let end = appender.tail.end;
-        drop(appender);
+        self.admit()?;
+        let end = self.log.staged();
         match self.flusher.wait_durable(self, end, None) {
             Waited::Durable => self.sync_progress(),
             Waited::TimedOut | Waited::Failed => {

@@ -4,6 +4,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::flush::wake_all;
 use crate::sync::{Condvar, Mutex};
 
 use super::append::Part;
@@ -30,9 +31,7 @@ impl Slot {
         let waker = state.waker.take();
         self.filled.notify_all();
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake_all(waker);
     }
 
     /// Takes the outcome, waiting for it until `deadline`. `None`: not yet.

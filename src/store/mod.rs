@@ -223,22 +223,4 @@ impl Store {
         let new = || crate::consumequeue::ConsumeQueue::new(crate::consumequeue::Extent::default());
         Ok(self.topics.insert(Topic::new(name, (0..queues).map(|_| new()))))
     }
-
-    /// Passes a result on; a failure that leaves the disk in doubt stops the store.
-    pub(crate) fn or_poison<T>(&self, result: Result<T>) -> Result<T> {
-        result.map_err(|e| match e.kind() {
-            ErrorKind::Full
-            | ErrorKind::Closed
-            | ErrorKind::Poisoned
-            | ErrorKind::InvalidArgument
-            | ErrorKind::NotFound => e,
-            _ => self.poisoned_by(e),
-        })
-    }
-
-    pub(crate) fn poisoned_by(&self, error: Error) -> Error {
-        self.poison.set(&error.to_string());
-        self.flusher.release_all();
-        error
-    }
 }

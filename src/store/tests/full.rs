@@ -148,25 +148,66 @@ fn a_log_file_that_found_no_room_is_not_left_behind() {
 }
 
 #[test]
-fn a_message_that_is_stored_is_not_said_to_have_found_no_room() {
+fn no_space_for_a_write_into_allocated_space_stops_the_store_and_loses_nothing() {
+    // What copy-on-write file systems and quotas do.
     let mut world = World::on(SimDisk::new(1), tiny(Flush::default()).segment_size(256 << 10));
     world.options.staging_size = 256 << 10;
     world.open().unwrap();
     // The log file and the staging buffer have all their room from now on.
     world.send_all("t", [2000]);
-    let mut failed = 0;
-    for _ in 0..200 {
-        // A full chunk is written to its file by the send that fills it.
+    loop {
+        // A full chunk is written to its file by the send that fills it: that message is staged, and so it is stored.
         let before = world.disk.operations();
         world.disk.fail_at(1, Fault::once(FaultKind::Enospc));
-        let sent = world.send("t", 2000);
-        failed += u64::from(world.disk.operations() > before);
+        world.send("t", 2000).unwrap();
         world.disk.heal();
-        if let Err(e) = sent {
-            assert_eq!(e.kind(), ErrorKind::Full);
+        if world.disk.operations() > before {
+            break;
         }
     }
-    assert!(failed > 1, "only {failed} sends met the disk");
+    assert_eq!(world.send("t", 2000).unwrap_err().kind(), ErrorKind::Poisoned);
+    assert_eq!(world.flush().unwrap_err().kind(), ErrorKind::Poisoned);
     world.after_kill().check_works("killed");
-    world.check_works("alive");
+    assert_eq!(world.close().unwrap_err().kind(), ErrorKind::Poisoned);
+    world.open_and_check(Left::Kill, "opened again");
+    world.check_works("opened again");
+}
+
+#[test]
+fn a_large_record_that_its_own_space_refuses_stops_the_store() {
+    let mut stopped = 0;
+    for n in 1.. {
+        let mut world = World::new(Flush::default());
+        world.send_all("t", [LARGE, 10]);
+        world.disk.fail_at(n, Fault::once(FaultKind::Enospc));
+        let sent = world.send("t", LARGE);
+        world.disk.heal();
+        match sent {
+            Err(e) if e.kind() == ErrorKind::Full => world.send_all("t", [10]),
+            Err(e) => {
+                assert_eq!(e.kind(), ErrorKind::Io, "{e}");
+                assert_eq!(world.send("t", 10).unwrap_err().kind(), ErrorKind::Poisoned);
+                stopped += 1;
+            }
+            Ok(_) => break,
+        }
+        world.after_kill().check_works("killed");
+    }
+    assert!(stopped > 1, "neither what was staged nor the record itself: {stopped}");
+}
+
+#[test]
+fn a_process_without_descriptors_keeps_its_units_until_it_has_some() {
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [300; 5]);
+    world.disk.fail_at(1, Fault::for_good(FaultKind::Emfile));
+    world.chores();
+    world.chores();
+    world.disk.heal();
+    world.send_all("t", [300; 40]);
+    world.chores();
+    world.check_works("descriptors again");
+    world.close().unwrap();
+    world.open_and_check(Left::Kill, "closed");
+    assert_eq!(world.history(), History::Clean);
 }

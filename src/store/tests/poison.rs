@@ -170,3 +170,22 @@ fn acknowledging_in_a_stopped_store_keeps_or_refuses_but_never_pretends() {
     world.after_kill();
     world.after_power_cut(3);
 }
+
+#[test]
+fn after_a_failure_readers_see_no_more_than_before_it() {
+    let mut world = World::new(Flush::default());
+    let consumer = world.consumer("t", "g").unwrap();
+    world.send_all("t", [100; 3]);
+    assert_eq!(world.receive(&consumer, 10).unwrap().len(), 3);
+    // Staged, and not seen yet when the sync of something else fails.
+    world.send_all("t", [100; 2]);
+    world.store().poisoned_by(crate::Error::new(ErrorKind::Io, "a sync failed"));
+    for error in [world.commit().unwrap_err(), world.sync().unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+        assert!(error.to_string().contains("a sync failed"), "{error}");
+    }
+    let topic = world.store().topic("t").unwrap();
+    assert_eq!(read(world.store(), &topic, 0, 3).unwrap_err().kind(), ErrorKind::NotFound);
+    // Nothing of it is lost.
+    assert_eq!(world.after_kill().model.stored_count(), 5);
+}
