@@ -144,6 +144,11 @@ impl CommitLog {
         self.segment_size
     }
 
+    /// The size of the staging buffer.
+    pub(crate) fn ring(&self) -> u64 {
+        self.staging.ring()
+    }
+
     pub(crate) fn staged(&self) -> u64 {
         self.staged.load(Ordering::Acquire)
     }

@@ -73,7 +73,10 @@ impl QueueFiles {
             let path = self.path(queue, base);
             let (now, later) = rest.split_at(usize::try_from(count).unwrap_or(0).min(rest.len()));
             rest = later;
-            let bytes: Vec<u8> = now.iter().flat_map(Unit::encode).collect();
+            let mut bytes = Vec::with_capacity(now.len() * UNIT_LEN);
+            for unit in now {
+                bytes.extend_from_slice(&unit.encode());
+            }
             let file = self.open_or_create(queue, &path, skip)?;
             file.write_at(skip * UNIT_LEN as u64, &bytes)
                 .map_err(|e| Error::io(e, &path, "write a consume queue"))?;

@@ -29,7 +29,8 @@ pub enum Start {
     Earliest,
     /// With the next message sent.
     Latest,
-    /// With the first message stored at or after this time.
+    /// With the first message stored at or after this time, to within a tick of the clock (at most 11 ms): a few that were stored just before
+    /// it may come too, none is missed.
     At(SystemTime),
     /// With this offset, in every queue.
     Offset(QueueOffset),

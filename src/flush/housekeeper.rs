@@ -1,4 +1,4 @@
-//! What must not wait behind a slow sync: space ahead of the writer, consume queue units, time-outs of futures.
+//! What must not wait behind a slow sync: full chunks, space ahead of the writer, consume queue units, time-outs of futures.
 //!
 //! Sleeps without a timer unless a future waits with a deadline.
 
@@ -7,28 +7,39 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::clock::Clock;
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::{Arc, AtomicBool, Condvar, Mutex, Ordering};
 
 /// The housekeeping thread's orders.
 #[derive(Debug)]
 pub(crate) struct Housekeeper {
     orders: Mutex<Orders>,
+    /// Chunks are asked for already: senders look here without the lock.
+    chunks_asked: AtomicBool,
     wake: Condvar,
     clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug, Default)]
 struct Orders {
-    chores: bool,
-    alarm: bool,
+    asked: Asked,
     timers: Vec<(Instant, Waker)>,
     stop: bool,
+}
+
+/// What there is to do.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    chores: bool,
+    chunks: bool,
+    alarm: bool,
 }
 
 /// What the housekeeper looks after.
 pub(crate) trait House: Send + Sync {
     /// Work that has piled up. Failures are dealt with before it returns.
     fn chores(&self);
+    /// Writes the staged chunks to their file.
+    fn commit_chunks(&self);
     /// Writing has stopped for good: those who wait are to be told.
     fn alarm(&self);
     /// The thread died.
@@ -37,21 +48,38 @@ pub(crate) trait House: Send + Sync {
 
 impl Housekeeper {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { orders: Mutex::default(), wake: Condvar::new(), clock }
+        Self {
+            orders: Mutex::default(),
+            chunks_asked: AtomicBool::new(false),
+            wake: Condvar::new(),
+            clock,
+        }
     }
 
     /// There is work.
     pub(crate) fn ask(&self) {
         let mut orders = self.orders.lock();
-        if !orders.chores {
-            orders.chores = true;
+        if !orders.asked.chores {
+            orders.asked.chores = true;
             self.wake.notify_one();
         }
     }
 
+    /// Chunks are staged: the sender goes on while they are written.
+    pub(crate) fn ask_commit(&self) {
+        // Whoever finds it set knows that the thread has yet to look.
+        if self.chunks_asked.load(Ordering::Relaxed)
+            || self.chunks_asked.swap(true, Ordering::AcqRel)
+        {
+            return;
+        }
+        self.orders.lock().asked.chunks = true;
+        self.wake.notify_one();
+    }
+
     /// Writing has stopped for good.
     pub(crate) fn alarm(&self) {
-        self.orders.lock().alarm = true;
+        self.orders.lock().asked.alarm = true;
         self.wake.notify_one();
     }
 
@@ -88,15 +116,19 @@ impl Housekeeper {
             let now = self.clock.now();
             let due: Vec<Waker> =
                 orders.timers.extract_if(.., |(at, _)| *at <= now).map(|(_, w)| w).collect();
-            let chores = std::mem::take(&mut orders.chores);
-            let alarm = std::mem::take(&mut orders.alarm);
-            if chores || alarm || !due.is_empty() {
+            let asked = std::mem::take(&mut orders.asked);
+            if asked != Asked::default() || !due.is_empty() {
                 drop(orders);
+                if asked.chunks {
+                    // First, so that a sender who finds more asks again.
+                    self.chunks_asked.store(false, Ordering::Release);
+                    house.commit_chunks();
+                }
                 super::wake_all(due);
-                if alarm {
+                if asked.alarm {
                     house.alarm();
                 }
-                if chores {
+                if asked.chores {
                     house.chores();
                 }
                 orders = self.orders.lock();

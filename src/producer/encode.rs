@@ -39,7 +39,7 @@ impl Scratch {
 }
 
 /// What a message carries besides its body: an encoded property block, and what was taken from it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Extras {
     pub(crate) block: Vec<u8>,
     pub(crate) keys: Vec<String>,
@@ -53,6 +53,17 @@ pub(crate) struct Extras {
 }
 
 impl Extras {
+    /// Nothing but the body.
+    pub(crate) const NONE: Self = Self {
+        block: Vec::new(),
+        keys: Vec::new(),
+        tag: None,
+        order_key: None,
+        flag: 0,
+        queue: None,
+        flush: None,
+    };
+
     pub(crate) fn order_key(&self) -> Option<&str> {
         self.order_key.as_deref()
     }
@@ -76,6 +87,9 @@ impl Extras {
     }
 }
 
+/// What most messages have.
+pub(crate) static PLAIN: Extras = Extras::NONE;
+
 /// Where a record goes, and when it was made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame<'a> {
@@ -91,25 +105,42 @@ pub(crate) fn draft<T: ?Sized, C: Encode<T>>(
     value: &T,
     extras: &Extras,
 ) -> Result<()> {
-    let mut body = std::mem::take(&mut scratch.body);
+    let Scratch { body, drafts } = scratch;
+    if drafts.parts.is_empty() {
+        return push(drafts, frame, extras, |out| encode_body::<T, C>(value, out));
+    }
+    // A codec must not come near the records that are there already, whatever it does to its output.
     body.clear();
-    let encoded = C::encode(value, &mut body);
-    let drafted = encoded
-        .map_err(|e| {
-            Error::new(ErrorKind::InvalidArgument, "the message cannot be encoded").caused_by(e)
-        })
-        .and_then(|()| push(scratch, frame, &body, extras));
-    scratch.body = body;
-    drafted
+    encode_body::<T, C>(value, body)?;
+    push(drafts, frame, extras, |out| {
+        out.extend_from_slice(body);
+        Ok(())
+    })
 }
 
-fn push(scratch: &mut Scratch, frame: &Frame<'_>, body: &[u8], extras: &Extras) -> Result<()> {
-    if body.len() > MAX_BODY {
+fn encode_body<T: ?Sized, C: Encode<T>>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+    let start = out.len();
+    C::encode(value, out).map_err(|e| {
+        Error::new(ErrorKind::InvalidArgument, "the message cannot be encoded").caused_by(e)
+    })?;
+    let Some(len) = out.len().checked_sub(start) else {
+        return Err(Error::invalid("the codec took bytes away that are not its own"));
+    };
+    if len > MAX_BODY {
         return Err(Error::new(
             ErrorKind::TooLarge,
-            format!("a body of {} bytes; at most {MAX_BODY} are allowed", body.len()),
+            format!("a body of {len} bytes; at most {MAX_BODY} are allowed"),
         ));
     }
+    Ok(())
+}
+
+fn push(
+    drafts: &mut Drafts,
+    frame: &Frame<'_>,
+    extras: &Extras,
+    body: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+) -> Result<()> {
     let block = extras.encode();
     properties::validate_len(block.len())?;
     let draft = Draft {
@@ -122,12 +153,11 @@ fn push(scratch: &mut Scratch, frame: &Frame<'_>, body: &[u8], extras: &Extras) 
         store_host: Host::LOCALHOST,
         reconsume_times: 0,
         prepared_transaction_offset: 0,
-        body,
         properties: &block,
     };
-    scratch.drafts.made_ms = draft.born_timestamp;
+    drafts.made_ms = draft.born_timestamp;
     let tags_code = extras.tag.as_deref().map_or(0, |tag| i64::from(java_hash(tag)));
-    scratch.drafts.push(&draft, tags_code)
+    drafts.push(&draft, tags_code, body)
 }
 
 /// The queue for an order key, as RocketMQ's `SelectMessageQueueByHash` chooses it.
@@ -135,5 +165,49 @@ pub(crate) fn queue_of(key: &str, queues: u32) -> u32 {
     match java_hash(key) {
         i32::MIN => 0,
         hash => hash.unsigned_abs() % queues.max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{CodecError, ErrorKind, Queue, Raw, Topic};
+
+    use super::*;
+
+    /// Takes away what is there, by order of the message.
+    #[derive(Debug)]
+    struct Greedy;
+
+    impl Encode<[u8]> for Greedy {
+        fn encode(value: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
+            match value {
+                b"truncate" => out.truncate(3),
+                b"replace" => *out = vec![7; 500],
+                b"fail" => {
+                    out.clear();
+                    return Err("refused".into());
+                }
+                _ => out.extend_from_slice(value),
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_codec_that_takes_bytes_away_harms_no_other_message() {
+        let queue = Queue::in_memory().unwrap();
+        let producer = queue.producer(Topic::<[u8], Greedy>::new("t")).unwrap();
+        assert_eq!(producer.send(b"truncate").unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(producer.send(b"fail").unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert!(producer.send_batch([&b"a"[..], b"fail"]).is_err());
+        producer.send(b"first").unwrap();
+        producer.send_batch([&b"second"[..], b"truncate", b"replace", b"third"]).unwrap();
+        producer.send(b"last").unwrap();
+        let consumer = queue.consumer(Topic::<[u8], Raw>::new("t"), "g").pull().unwrap();
+        let got = consumer.recv_batch(10, Duration::ZERO).unwrap();
+        let bodies: Vec<&[u8]> = got.iter().map(crate::Delivery::body).collect();
+        assert_eq!(bodies, [&b"first"[..], b"second", b"", &[7; 500], b"third", b"last"]);
     }
 }

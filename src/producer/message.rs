@@ -48,7 +48,7 @@ impl<T: ?Sized, C> fmt::Debug for MessageBuilder<'_, T, C> {
 
 impl<'a, T: ?Sized, C> MessageBuilder<'a, T, C> {
     pub(super) fn new(producer: &'a Producer<T, C>, value: &'a T) -> Self {
-        Self { producer, value, extras: Extras::default(), invalid: None }
+        Self { producer, value, extras: Extras::NONE, invalid: None }
     }
 
     fn check(&mut self, checked: Result<()>) {

@@ -21,7 +21,7 @@ use crate::sync::Arc;
 pub use message::MessageBuilder;
 pub use ticket::Ticket;
 
-use encode::{Extras, Scratch, draft};
+use encode::{Extras, PLAIN, Scratch, draft};
 
 /// Sends messages of type `T` to one topic. Cheap to clone; share it between threads as you like.
 ///
@@ -91,7 +91,7 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
     ///   [`Error::receipt`] says where.
     /// - [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
     pub fn send(&self, value: &T) -> Result<Receipt> {
-        self.send_with(value, &Extras::default())
+        self.send_with(value, &PLAIN)
     }
 
     /// Sends several messages to one queue, with consecutive offsets: one lock, and one sync at most.
@@ -111,7 +111,7 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
         Scratch::with(|scratch| {
             let frame = self.frame(queue);
             for value in values {
-                draft::<T, C>(scratch, &frame, value.borrow(), &Extras::default())?;
+                draft::<T, C>(scratch, &frame, value.borrow(), &PLAIN)?;
             }
             if scratch.drafts.parts.is_empty() {
                 return Ok(Vec::new());
@@ -134,7 +134,7 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
     ///
     /// As [`Producer::send`], and [`ErrorKind::Full`] if the line is full.
     pub fn submit(&self, value: &T) -> Result<Ticket> {
-        self.submit_with(value, &Extras::default(), true)
+        self.submit_with(value, &PLAIN, true)
     }
 
     /// Sends one message and waits for nothing, not even in line.
@@ -143,7 +143,7 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
     ///
     /// As [`Producer::send`], and [`ErrorKind::Full`] if it would have to wait.
     pub fn send_one_way(&self, value: &T) -> Result<()> {
-        self.submit_with(value, &Extras::default(), false).map(drop)
+        self.submit_with(value, &PLAIN, false).map(drop)
     }
 
     /// Starts a message with a key, a tag, properties, a queue, an order or a flush level of its own.
@@ -155,7 +155,7 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
         encode::Frame {
             topic: self.topic.name(),
             queue,
-            now_ms: self.engine.store().clock.wall_ms(),
+            now_ms: self.engine.store().clock.recent_wall_ms(),
         }
     }
 

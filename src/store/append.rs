@@ -50,7 +50,14 @@ pub(super) struct Notices {
 }
 
 impl Notices {
+    #[inline]
     pub(super) fn tell(self) {
+        if !self.settled.is_empty() {
+            self.tell_all();
+        }
+    }
+
+    fn tell_all(self) {
         for (topic, count) in self.arrived {
             topic.arrived(count);
         }
@@ -103,10 +110,15 @@ impl Drafts {
         self.parts.clear();
     }
 
-    /// Appends one record.
-    pub(crate) fn push(&mut self, draft: &format::Draft<'_>, tags_code: i64) -> Result<()> {
+    /// Appends one record, whose body `body` appends.
+    pub(crate) fn push(
+        &mut self,
+        draft: &format::Draft<'_>,
+        tags_code: i64,
+        body: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
         let start = self.bytes.len();
-        format::encode(&mut self.bytes, draft)?;
+        format::encode(&mut self.bytes, draft, body)?;
         let size = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
         self.parts.push(Part { size, tags_code, ..Part::default() });
         Ok(())
@@ -153,11 +165,23 @@ impl Store {
         notices.tell();
         placed?;
         topic.arrived(drafts.parts.len());
-        if end.saturating_sub(self.log.committed()) >= CHUNK {
-            // The messages are staged, and that is what was promised. If the write fails, whoever comes next is told.
-            let _ = self.or_poison(self.log.try_commit());
-        }
+        self.commit_if_due(end);
         Ok(())
+    }
+
+    /// The messages are staged, and that is what was promised: if a write fails here, whoever comes next is told.
+    fn commit_if_due(&self, end: u64) {
+        let waiting = end.saturating_sub(self.log.committed());
+        if waiting < CHUNK {
+            return;
+        }
+        let ring = self.log.ring();
+        if !self.settings.threaded || waiting >= ring / 4 * 3 {
+            let _ = self.or_poison(self.log.try_commit());
+        } else if waiting >= ring / 4 {
+            // While another thread writes, this one goes on.
+            self.housekeeper.ask_commit();
+        }
     }
 
     /// As [`Store::append`], but never does file operations: without room the message waits in line, if `may_wait`.
@@ -276,11 +300,7 @@ impl Store {
             self.log.publish(&appender.tail);
         }
         let unit = |p: &Part| Unit { offset: p.log_offset, size: p.size, tags_code: p.tags_code };
-        let was_filed = match drafts.parts.as_slice() {
-            [one] => target.push(&[unit(one)]),
-            many => target.push(&many.iter().map(unit).collect::<Vec<_>>()),
-        };
-        if was_filed {
+        if target.push(drafts.parts.iter().map(unit)) {
             appender.unfiled.push((Arc::clone(topic), queue));
         }
         self.after_place(appender);
@@ -311,6 +331,9 @@ impl Store {
 
     /// Lets in everybody who waits in line, in order; the notices are to be told when the lock is free.
     pub(super) fn admit_line(&self, appender: &mut Appender, notices: &mut Notices) -> Result<()> {
+        if appender.line.is_empty() {
+            return Ok(());
+        }
         while let Some(mut lined) = appender.line.pop_front() {
             let placed = self
                 .poison

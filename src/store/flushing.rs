@@ -54,6 +54,11 @@ impl Target for Store {
 }
 
 impl House for Store {
+    fn commit_chunks(&self) {
+        // A failure stops the store, and that tells everybody.
+        let _ = self.or_poison(self.log.commit());
+    }
+
     fn chores(&self) {
         let done = self.tidy();
         let _ = self.or_poison(done);
@@ -111,7 +116,7 @@ impl Store {
                 self.appender.lock().unfiled.extend(rest.iter().cloned());
                 return Err(e);
             }
-            if queue.mark_filed(units.len()) {
+            if queue.mark_filed() {
                 self.appender.lock().unfiled.push((Arc::clone(topic), *id));
             }
         }

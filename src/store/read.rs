@@ -182,8 +182,10 @@ impl Store {
 
     /// The first offset of a queue whose message was stored at or after `wall_ms`; the end, if there is none.
     ///
-    /// Store times never decrease along a queue, so this is a binary search.
+    /// A stamp may be a clock's tick older than its message: none stored at `wall_ms` is missed, a few stored just before
+    /// may come. Stamps never decrease along a queue, so this is a binary search.
     pub(crate) fn offset_at(&self, topic: &Arc<Topic>, queue: u32, wall_ms: i64) -> Result<u64> {
+        let wall_ms = wall_ms.saturating_sub_unsigned(self.clock.tick_ms());
         let Some(state) = topic.queue(queue) else { return Ok(0) };
         let extent = state.extent();
         let (mut low, mut high) = (extent.min, extent.next);

@@ -11,7 +11,7 @@ use super::{
 use crate::error::{Error, ErrorKind};
 use crate::message::properties::PIECE_END;
 
-/// A message on its way into the log: all fields but those that [`seal`] fills in.
+/// A message on its way into the log: all fields but the body, and those that [`seal`] fills in.
 #[derive(Clone, Copy)]
 pub(crate) struct Draft<'a> {
     pub(crate) topic: &'a str,
@@ -24,19 +24,17 @@ pub(crate) struct Draft<'a> {
     pub(crate) store_host: Host,
     pub(crate) reconsume_times: i32,
     pub(crate) prepared_transaction_offset: i64,
-    pub(crate) body: &'a [u8],
     /// The encoded block, without CRC tail.
     pub(crate) properties: &'a [u8],
 }
 
-/// Without body and property values: payloads are never logged.
+/// Without property values: payloads are never logged.
 impl fmt::Debug for Draft<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Draft")
             .field("topic", &self.topic)
             .field("queue_id", &self.queue_id)
             .field("sys_flag", &self.sys_flag)
-            .field("body_len", &self.body.len())
             .field("properties_len", &self.properties.len())
             .finish_non_exhaustive()
     }
@@ -62,16 +60,23 @@ impl From<TooLong> for Error {
     }
 }
 
-/// The size of the record that [`encode()`] makes of the draft.
-pub(crate) const fn encoded_len(draft: &Draft<'_>) -> usize {
-    FIXED_LEN_V1 - 2 * host::V4_LEN
-        + draft.born_host.encoded_len()
-        + draft.store_host.encoded_len()
+/// The size of the record that [`encode()`] makes of the draft with a body of that length.
+pub(crate) const fn encoded_len(draft: &Draft<'_>, body: usize) -> usize {
+    head_len(draft)
+        + body
         + is_v2(draft) as usize
-        + draft.body.len()
+        + 1
         + draft.topic.len()
+        + 2
         + properties_len(draft)
 }
+
+/// Everything before the body.
+const fn head_len(draft: &Draft<'_>) -> usize {
+    HEAD_LEN_V4 - 2 * host::V4_LEN + draft.born_host.encoded_len() + draft.store_host.encoded_len()
+}
+
+const HEAD_LEN_V4: usize = FIXED_LEN_V1 - 1 - 2;
 
 const fn is_v2(draft: &Draft<'_>) -> bool {
     draft.topic.len() > MAX_TOPIC_LEN_V1
@@ -89,41 +94,82 @@ const fn needs_separator(draft: &Draft<'_>) -> bool {
 /// Appends the record, complete but for queue offset, physical offset, store timestamp and the digits of its CRC,
 /// which are zero until [`seal`] fills them in.
 ///
+/// `body` appends the body, so that it is put where it stays; it must leave alone what is there.
+///
 /// # Errors
 ///
-/// Nothing is appended if a part is too long.
-pub(crate) fn encode(out: &mut Vec<u8>, draft: &Draft<'_>) -> Result<(), TooLong> {
-    let lengths = Lengths::of(draft)?;
-    out.reserve(encoded_len(draft));
-    out.extend_from_slice(&lengths.record.to_be_bytes());
-    out.extend_from_slice(&if is_v2(draft) { MAGIC_V2 } else { MAGIC_V1 }.to_be_bytes());
-    out.extend_from_slice(&masked_crc(draft.body).to_be_bytes());
-    out.extend_from_slice(&lengths.queue_id.to_be_bytes());
-    out.extend_from_slice(&draft.flag.to_be_bytes());
-    out.extend_from_slice(&[0; 8 + 8]);
-    let sys_flag = with_host_bits(draft.sys_flag, draft.born_host, draft.store_host);
-    out.extend_from_slice(&sys_flag.to_be_bytes());
-    out.extend_from_slice(&draft.born_timestamp.to_be_bytes());
-    draft.born_host.encode(out);
-    out.extend_from_slice(&[0; 8]);
-    draft.store_host.encode(out);
-    out.extend_from_slice(&draft.reconsume_times.to_be_bytes());
-    out.extend_from_slice(&draft.prepared_transaction_offset.to_be_bytes());
-    out.extend_from_slice(&lengths.body.to_be_bytes());
-    out.extend_from_slice(draft.body);
-    let [high, low] = lengths.topic.to_be_bytes();
-    if is_v2(draft) {
-        out.push(high);
+/// Nothing is appended if a part is too long, or `body` fails.
+pub(crate) fn encode<E: From<TooLong>>(
+    out: &mut Vec<u8>,
+    draft: &Draft<'_>,
+    body: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    let start = out.len();
+    let result = encode_at(out, start, draft, body);
+    if result.is_err() {
+        out.truncate(start);
     }
-    out.push(low);
+    result
+}
+
+fn encode_at<E: From<TooLong>>(
+    out: &mut Vec<u8>,
+    start: usize,
+    draft: &Draft<'_>,
+    body: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    let body_at = start + head_len(draft);
+    out.reserve(encoded_len(draft, USUAL_BODY));
+    out.resize(body_at, 0);
+    body(out)?;
+    let body = out.get(body_at..).unwrap_or_default();
+    let lengths = Lengths::of(draft, body.len())?;
+    let body_crc = masked_crc(body);
+    write_head(out.get_mut(start..body_at).unwrap_or_default(), draft, &lengths, body_crc);
+    let topic_len = lengths.topic.to_be_bytes();
+    out.extend_from_slice(if is_v2(draft) { &topic_len } else { &topic_len[1..] });
     out.extend_from_slice(draft.topic.as_bytes());
-    out.extend_from_slice(&lengths.properties.to_be_bytes());
+    // The end of most records in one piece: they have no properties.
+    let mut end = [0; 2 + CRC_TAIL_LEN];
+    end[..2].copy_from_slice(&lengths.properties.to_be_bytes());
+    end[2..].copy_from_slice(&CRC_TAIL);
+    if draft.properties.is_empty() {
+        out.extend_from_slice(&end);
+        return Ok(());
+    }
+    out.extend_from_slice(&end[..2]);
     out.extend_from_slice(draft.properties);
     if needs_separator(draft) {
         out.push(PIECE_END);
     }
-    out.extend_from_slice(&crc_tail(0));
+    out.extend_from_slice(&end[2..]);
     Ok(())
+}
+
+/// Room that is made for a body of unknown length.
+const USUAL_BODY: usize = 256;
+
+/// Everything before the body, into exactly the room for it.
+fn write_head(mut room: &mut [u8], draft: &Draft<'_>, lengths: &Lengths, body_crc: u32) {
+    let mut put = |bytes: &[u8]| {
+        if let Some(place) = room.split_off_mut(..bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    };
+    put(&lengths.record.to_be_bytes());
+    put(&if is_v2(draft) { MAGIC_V2 } else { MAGIC_V1 }.to_be_bytes());
+    put(&body_crc.to_be_bytes());
+    put(&lengths.queue_id.to_be_bytes());
+    put(&draft.flag.to_be_bytes());
+    put(&[0; 8 + 8]);
+    put(&with_host_bits(draft.sys_flag, draft.born_host, draft.store_host).to_be_bytes());
+    put(&draft.born_timestamp.to_be_bytes());
+    draft.born_host.encode(&mut put);
+    put(&[0; 8]);
+    draft.store_host.encode(&mut put);
+    put(&draft.reconsume_times.to_be_bytes());
+    put(&draft.prepared_transaction_offset.to_be_bytes());
+    put(&lengths.body.to_be_bytes());
 }
 
 /// The numbers of a draft, each within the width that the format gives it.
@@ -136,7 +182,7 @@ struct Lengths {
 }
 
 impl Lengths {
-    fn of(draft: &Draft<'_>) -> Result<Self, TooLong> {
+    fn of(draft: &Draft<'_>, body: usize) -> Result<Self, TooLong> {
         let queue_id = usize::try_from(draft.queue_id).unwrap_or(usize::MAX);
         Ok(Self {
             topic: within("topic's length", draft.topic.len(), MAX_TOPIC_LEN)?,
@@ -145,8 +191,8 @@ impl Lengths {
                 properties_len(draft),
                 MAX_PROPERTIES_LEN,
             )?,
-            body: within("body's length", draft.body.len(), MAX_RECORD_LEN)?,
-            record: within("record's length", encoded_len(draft), MAX_RECORD_LEN)?,
+            body: within("body's length", body, MAX_RECORD_LEN)?,
+            record: within("record's length", encoded_len(draft, body), MAX_RECORD_LEN)?,
             queue_id: within("queue's number", queue_id, 0x7FFF_FFFF)?,
         })
     }

@@ -30,15 +30,16 @@ impl Host {
         }
     }
 
-    pub(super) fn encode(self, out: &mut Vec<u8>) {
+    #[inline]
+    pub(super) fn encode(self, put: &mut impl FnMut(&[u8])) {
         match self {
             Self::V4 { ip, port } => {
-                out.extend_from_slice(&ip);
-                out.extend_from_slice(&port.to_be_bytes());
+                put(&ip);
+                put(&port.to_be_bytes());
             }
             Self::V6 { ip, port } => {
-                out.extend_from_slice(&ip);
-                out.extend_from_slice(&port.to_be_bytes());
+                put(&ip);
+                put(&port.to_be_bytes());
             }
         }
     }

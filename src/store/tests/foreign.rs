@@ -49,11 +49,14 @@ fn broker_record(queue_offset: u64, log_offset: u64, body: &[u8]) -> Vec<u8> {
         store_host: Host::LOCALHOST,
         reconsume_times: 0,
         prepared_transaction_offset: 0,
-        body,
         properties: block,
     };
     let mut record = Vec::new();
-    format::encode(&mut record, &draft).unwrap();
+    format::encode::<crate::Error>(&mut record, &draft, |out| {
+        out.extend_from_slice(body);
+        Ok(())
+    })
+    .unwrap();
     assert!(format::seal(&mut record, queue_offset, log_offset, 1_700_000_100_000));
     let len = record.len() - format::CRC_TAIL_LEN;
     record.truncate(len);

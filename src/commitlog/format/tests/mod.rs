@@ -34,7 +34,6 @@ fn golden_draft() -> Draft<'static> {
         store_host: Host::LOCALHOST,
         reconsume_times: 0,
         prepared_transaction_offset: 0,
-        body: b"Hello",
         properties: b"KEYS\x01K1\x02",
     }
 }
@@ -42,10 +41,23 @@ fn golden_draft() -> Draft<'static> {
 const GOLDEN_PROPERTIES: &[u8] = b"KEYS\x01K1\x02UNIQ_KEY\x017F0000012A9F18B4AAC200000000000A\x02\
       CLUSTER\x01DefaultCluster\x02TAGS\x01TagA\x02";
 
+const GOLDEN_BODY: &[u8] = b"Hello";
+
+fn encode_body(out: &mut Vec<u8>, draft: &Draft<'_>, body: &[u8]) -> Result<(), encode::TooLong> {
+    encode(out, draft, |out| {
+        out.extend_from_slice(body);
+        Ok(())
+    })
+}
+
 fn sealed(draft: &Draft<'_>) -> Vec<u8> {
+    sealed_with(draft, GOLDEN_BODY)
+}
+
+fn sealed_with(draft: &Draft<'_>, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    encode(&mut bytes, draft).unwrap();
-    assert_eq!(bytes.len(), encoded_len(draft));
+    encode_body(&mut bytes, draft, body).unwrap();
+    assert_eq!(bytes.len(), encoded_len(draft, body.len()));
     assert!(seal(&mut bytes, 7, 4096, 1_700_000_000_123));
     bytes
 }
@@ -58,6 +70,11 @@ fn record(bytes: &[u8], checks: Checks) -> RecordView<'_> {
 }
 
 fn assert_is_draft(record: &RecordView<'_>, draft: &Draft<'_>) {
+    assert_eq!(record.body, GOLDEN_BODY);
+    assert_is_draft_but_body(record, draft);
+}
+
+fn assert_is_draft_but_body(record: &RecordView<'_>, draft: &Draft<'_>) {
     assert_eq!(record.topic, draft.topic);
     assert_eq!(record.queue_id, draft.queue_id);
     assert_eq!(record.flag, draft.flag);
@@ -66,7 +83,6 @@ fn assert_is_draft(record: &RecordView<'_>, draft: &Draft<'_>) {
     assert_eq!(record.store_host, draft.store_host);
     assert_eq!(record.reconsume_times, draft.reconsume_times);
     assert_eq!(record.prepared_transaction_offset, draft.prepared_transaction_offset);
-    assert_eq!(record.body, draft.body);
     let host_bits = sysflag::BORN_HOST_V6 | sysflag::STORE_HOST_V6;
     assert_eq!(record.sys_flag & !host_bits, draft.sys_flag & !host_bits);
     let stripped = strip_crc_tail(record.properties);
@@ -269,7 +285,8 @@ fn what_does_not_fit_is_refused_and_nothing_appended() {
         (Draft { properties: &properties, ..good }, "properties"),
         (Draft { queue_id: 1 << 31, ..good }, "queue"),
     ] {
-        let error = crate::error::Error::from(encode(&mut out, &draft).unwrap_err());
+        let error =
+            crate::error::Error::from(encode_body(&mut out, &draft, GOLDEN_BODY).unwrap_err());
         assert_eq!(error.kind(), crate::error::ErrorKind::TooLarge);
         assert!(error.to_string().contains(part));
         assert_eq!(out, [1, 2, 3]);
