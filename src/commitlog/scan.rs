@@ -15,7 +15,7 @@ use super::format::{self, BLANK_LEN, Checks, Decoded, RecordCrc, RecordView};
 /// How much is read at once.
 const WINDOW: usize = 1 << 20;
 /// A record cannot be larger than this: body, properties and fixed fields, with room to spare.
-const MAX_RECORD: usize = 8 << 20;
+pub(crate) const MAX_RECORD: usize = 8 << 20;
 
 /// A log file to scan.
 #[derive(Debug, Clone)]
@@ -114,7 +114,14 @@ pub(crate) fn scan(
                         what: what.to_owned(),
                     });
                     let claimed = claimed_end(plan, file, &mut window, at, on_record)?;
-                    let known = (plan.resume)(at, file_end)?.filter(|next| *next > at);
+                    let mut known = (plan.resume)(at, file_end)?.filter(|next| *next > at);
+                    // A start inside the record counts only if one is there: a queue's unit may be wrong.
+                    if let (Some(start), Some(end)) = (known, claimed)
+                        && start < end
+                        && !followed(plan, file, &mut window, start)?
+                    {
+                        known = None;
+                    }
                     let floor_here = (plan.floor < file_end).then_some(plan.floor);
                     let next = [claimed, known, floor_here]
                         .into_iter()

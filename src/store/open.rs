@@ -22,7 +22,7 @@ use super::close::Config;
 use super::poison::Poison;
 use super::recovery::{Recovered, Recovery};
 use super::report::{Damage, History, OpenReport};
-use super::state::{CleanStamp, FloorFile, FloorMark, Generation, QueueEnds, TAKEOVER};
+use super::state::{FloorFile, FloorMark, Generation, QueueEnds, TAKEOVER, Takeover};
 use super::survey::Survey;
 use super::topics::{Topic, Topics};
 use super::{Settings, Store, Threads};
@@ -44,9 +44,14 @@ impl Store {
         let history = survey.history(options.conflict)?;
         survey.check_complete(&layout)?;
         let mut generation = next_generation(&survey, history, options)?;
-        if let (History::Foreign, Some(old)) = (history, &survey.generation) {
-            let stamp = survey.stamp.clone().unwrap_or_default();
-            CleanStamp { generation: old.number, ..stamp }.write_takeover(&*storage, &layout)?;
+        if history == History::Foreign {
+            // Before the marker: with it there, `abort` no longer tells how the broker ended.
+            let note = Takeover {
+                generation: survey.generation.as_ref().map_or(0, |g| g.number),
+                broker_died: survey.broker_died,
+                stamp: survey.stamp.clone().unwrap_or_default(),
+            };
+            note.write(&*storage, &layout)?;
         }
         mark_in_use(&*storage, &layout)?;
 

@@ -11,6 +11,7 @@
 
 mod cache;
 mod cut;
+mod floor;
 mod gather;
 mod settle;
 
@@ -22,8 +23,8 @@ use crate::commitlog::staging::StagedImage;
 use crate::consumequeue::Extent;
 use crate::consumequeue::files::QueueFiles;
 use crate::error::{Error, Result};
+use crate::io::Storage;
 use crate::io::small::read_small;
-use crate::io::{OpenMode, Storage};
 use crate::layout::Layout;
 use crate::progress::{self, CursorRecord, State};
 use crate::sync::Arc;
@@ -31,7 +32,7 @@ use crate::sync::Arc;
 use super::checkpoint::Checkpoint;
 use super::close::Config;
 use super::report::History;
-use super::state::{FloorFile, FloorMark, OwnRanges, QueueEnds};
+use super::state::{OwnRanges, QueueEnds};
 use super::survey::Survey;
 
 pub(super) use gather::Gathered;
@@ -199,64 +200,6 @@ impl Recovery<'_> {
         QueueEnds::read_any(&**self.storage, self.layout)
             .filter(|ends| ends.generation >= number)
             .unwrap_or_default()
-    }
-
-    /// Up to where the log is known to be durable, and up to where its queues are.
-    pub(super) fn floor(&self, staged: Option<&StagedImage>) -> Result<FloorMark> {
-        match (&self.survey.generation, self.history) {
-            (Some(generation), History::Crashed) => {
-                let written = FloorFile::read(&**self.storage, self.layout, generation.number)?
-                    .unwrap_or_default();
-                let staged = staged.and_then(|s| s.durable).unwrap_or(0);
-                Ok(FloorMark { durable: written.durable.max(staged), queues: written.queues })
-            }
-            (_, History::Clean) => {
-                let end = self.survey.stamp.as_ref().map_or(0, |s| s.log_end);
-                Ok(FloorMark { durable: end, queues: 0 })
-            }
-            _ => {
-                // What we closed was durable, whoever went on from there.
-                let closed = self.survey.stamp.as_ref().map_or(0, |s| s.log_end);
-                Ok(FloorMark { durable: self.foreign_floor()?.max(closed), queues: 0 })
-            }
-        }
-    }
-
-    /// A broker that stopped cleanly had everything on disk that its queues speak of. One that died had flushed what is older
-    /// than its checkpoint: the files before the newest one that begins before it.
-    fn foreign_floor(&self) -> Result<u64> {
-        if !self.survey.abort {
-            let mut end = 0;
-            for (topic, queue) in self.files.queues_on_disk()? {
-                if let Some(extent) = self.files.extent((&topic, queue))? {
-                    let mut last = Vec::new();
-                    self.files.read(
-                        (&topic, queue),
-                        extent.next.saturating_sub(1),
-                        1,
-                        &mut last,
-                    )?;
-                    let last = last.first().filter(|u| !u.is_filler());
-                    end = end.max(last.map_or(0, |u| u.offset + u64::from(u.size)));
-                }
-            }
-            let log_end = self.survey.files.last().map_or(0, |f| f.0 + self.segment_size);
-            return Ok(if end <= log_end { end } else { 0 });
-        }
-        let safe = self.checkpoint().map_or(0, |c| c.min_timestamp());
-        for (base, len) in self.survey.files.iter().rev() {
-            let path = self.layout.segment(*base);
-            let io = |e| Error::io(e, &path, "read the commit log");
-            let file = self.storage.open(&path, OpenMode::Read).map_err(io)?;
-            let mut head = vec![0; usize::try_from((*len).min(64 << 10)).unwrap_or(0)];
-            file.read_at(0, &mut head).map_err(io)?;
-            if let Decoded::Record(first) = format::decode(&head, Checks::NONE)
-                && (1..=safe).contains(&first.store_timestamp)
-            {
-                return Ok(*base);
-            }
-        }
-        Ok(0)
     }
 
     /// Where we wrote the log ourselves. Somebody else may have gone on since the stamp, and without one we do not know since

@@ -11,7 +11,7 @@ use crate::layout::{Layout, MARKER_NAME, parse_file_name};
 use crate::options::Conflict;
 
 use super::report::History;
-use super::state::{CleanStamp, Generation};
+use super::state::{CleanStamp, Generation, Takeover};
 
 /// The names of the configuration files that we write.
 pub(super) const CONFIG_FILES: [&str; 3] =
@@ -28,7 +28,9 @@ pub(crate) struct Survey {
     /// Somebody else had changed the store, and opening it was interrupted.
     taken_over: bool,
     marker: bool,
-    pub(super) abort: bool,
+    abort: bool,
+    /// Whoever wrote the store last, and was not us, did not stop cleanly.
+    pub(super) broker_died: bool,
     /// The log's files in order, without gaps: base and length.
     pub(super) files: Vec<(u64, u64)>,
     pub(super) segment_size: Option<u64>,
@@ -41,13 +43,18 @@ pub(crate) struct Survey {
 impl Survey {
     pub(crate) fn of(storage: &dyn Storage, layout: &Layout) -> Result<Self> {
         let generation = Generation::read(storage, layout)?;
-        let takeover = CleanStamp::read_takeover(storage, layout)?
-            .filter(|note| generation.as_ref().is_some_and(|g| g.number == note.generation));
-        let taken_over = takeover.is_some();
-        let stamp = CleanStamp::read(storage, layout)?.or(takeover);
+        let number = generation.as_ref().map_or(0, |g| g.number);
+        let takeover = Takeover::read(storage, layout)?.filter(|note| note.generation == number);
+        let taken_over = takeover.is_some() && generation.is_some();
         let (marker, files) = log_files(storage, layout)?;
         let segment_size = segment_size(layout, generation.as_ref(), &files)?;
         let abort = exists(storage, &layout.abort())?;
+        // Beside our marker, `abort` may be ours: the note was written before. Without it, a broker may have come since.
+        let broker_died = match &takeover {
+            Some(note) if marker => note.broker_died,
+            _ => abort,
+        };
+        let stamp = CleanStamp::read(storage, layout)?.or(takeover.map(|note| note.stamp));
         let queue_file_size = match &generation {
             Some(generation) => Some(generation.queue_file_size),
             None => queue_file_size(storage, layout)?,
@@ -60,6 +67,7 @@ impl Survey {
             taken_over,
             marker,
             abort,
+            broker_died,
             files,
             segment_size,
             queue_file_size,

@@ -9,15 +9,17 @@
 //!                           · count u32 · count × (start u64, end u64): the log ranges that we wrote
 //! clean         "PMQCLEAN"  generation u64 · log end u64 · files u32 · first base u64 · last base u64
 //!                           · CRC of `queues` u32 · count u32 · count × (name, CRC-32 of the config file u32)
-//! takeover      as clean
+//! takeover      "PMQTAKEN"  generation u64, 0 for none · 1 if the broker died, else 0 u32 · what `clean` said, as there
 //! queues        "PMQQUEUE"  generation u64 · topics u32 · topics × (name, queues u32 × (min u64, next u64))
 //! name          length u16 · bytes
 //! ```
 
 mod floor;
 mod seal;
+mod takeover;
 
 pub(super) use floor::{FloorFile, FloorMark};
+pub(super) use takeover::{TAKEOVER, Takeover};
 
 use std::path::Path;
 
@@ -32,8 +34,6 @@ use super::topics::{Topic, Topics};
 use seal::{put_name, sealed};
 
 const VERSION: u32 = 1;
-/// The name of the note that a takeover is under way, in `pocketmq/`.
-pub(super) const TAKEOVER: &str = "takeover";
 const SMALL: u64 = 64 << 20;
 
 /// What this store is: written once per open, last of all ("the generation rises last").
@@ -117,19 +117,21 @@ impl CleanStamp {
     const MAGIC: [u8; 8] = *b"PMQCLEAN";
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        sealed(Self::MAGIC, VERSION, |out| {
-            out.extend_from_slice(&self.generation.to_be_bytes());
-            out.extend_from_slice(&self.log_end.to_be_bytes());
-            out.extend_from_slice(&self.files.to_be_bytes());
-            out.extend_from_slice(&self.first_base.to_be_bytes());
-            out.extend_from_slice(&self.last_base.to_be_bytes());
-            out.extend_from_slice(&self.queues_crc.to_be_bytes());
-            out.extend_from_slice(&count(self.configs.len()).to_be_bytes());
-            for (name, crc) in &self.configs {
-                put_name(out, name);
-                out.extend_from_slice(&crc.to_be_bytes());
-            }
-        })
+        sealed(Self::MAGIC, VERSION, |out| self.put(out))
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.generation.to_be_bytes());
+        out.extend_from_slice(&self.log_end.to_be_bytes());
+        out.extend_from_slice(&self.files.to_be_bytes());
+        out.extend_from_slice(&self.first_base.to_be_bytes());
+        out.extend_from_slice(&self.last_base.to_be_bytes());
+        out.extend_from_slice(&self.queues_crc.to_be_bytes());
+        out.extend_from_slice(&count(self.configs.len()).to_be_bytes());
+        for (name, crc) in &self.configs {
+            put_name(out, name);
+            out.extend_from_slice(&crc.to_be_bytes());
+        }
     }
 
     fn decode(fields: &mut Fields<'_>) -> Option<Self> {
@@ -150,19 +152,6 @@ impl CleanStamp {
 
     pub(crate) fn write(&self, storage: &dyn Storage, layout: &Layout) -> Result<()> {
         write_small(storage, &layout.clean(), &self.encode())
-    }
-
-    /// The note that a store which somebody else changed is being taken over: a copy of its stamp, empty if it had none.
-    ///
-    /// It counts until the generation rises. Without it a crash on the way would leave what looks like a crash of our own,
-    /// and our progress and checksums would win over theirs.
-    pub(crate) fn read_takeover(storage: &dyn Storage, layout: &Layout) -> Result<Option<Self>> {
-        read(storage, &layout.own().join(TAKEOVER), Self::MAGIC, Self::decode)
-    }
-
-    /// Durable when it returns.
-    pub(crate) fn write_takeover(&self, storage: &dyn Storage, layout: &Layout) -> Result<()> {
-        write_small(storage, &layout.own().join(TAKEOVER), &self.encode())
     }
 }
 

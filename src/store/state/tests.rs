@@ -32,6 +32,10 @@ fn parse<T>(bytes: &[u8], magic: [u8; 8], f: fn(&mut Fields<'_>) -> Option<T>) -
 
 #[test]
 fn small_files_read_back_as_written() {
+    for broker_died in [false, true] {
+        let note = Takeover { generation: 6, broker_died, stamp: stamp() };
+        assert_eq!(parse(&note.encode(), Takeover::MAGIC, Takeover::decode).unwrap(), note);
+    }
     let ends = QueueEnds {
         generation: 7,
         topics: vec![("orders".to_owned(), vec![Extent { min: 3, next: 9 }, Extent::default()])],
@@ -80,6 +84,7 @@ proptest! {
     #[test]
     fn random_bytes_never_parse(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(parse(&bytes, CleanStamp::MAGIC, CleanStamp::decode).is_err());
+        prop_assert!(parse(&bytes, Takeover::MAGIC, Takeover::decode).is_err());
         prop_assert!(parse(&bytes, QueueEnds::MAGIC, QueueEnds::decode).is_err());
     }
 }

@@ -13,7 +13,7 @@ use super::world::{Ack, SEGMENT, World, files_in, layout};
 const CURSOR: (&str, &str, u32) = ("g", "t", 0);
 
 /// Twenty messages; 0, 1, 2 and 5 are acknowledged.
-fn closed() -> World {
+pub(super) fn closed() -> World {
     let mut world = World::new(Flush::default());
     world.send_all("t", [200; 20]);
     world.consume(("t", "g"), 6, |n| if [3, 4].contains(&n) { Ack::No } else { Ack::Yes }).unwrap();
@@ -28,7 +28,7 @@ fn done(world: &World) -> Vec<u64> {
     (0..10).filter(|offset| cursor.is_acked(*offset)).collect()
 }
 
-fn set_config_offset(disk: &SimDisk, from: u64, to: u64) {
+pub(super) fn set_config_offset(disk: &SimDisk, from: u64, to: u64) {
     let path = layout().config().join("consumerOffset.json");
     let text = String::from_utf8(disk.read_file(&path).unwrap()).unwrap();
     let (old, new) = (format!("0:{from}"), format!("0:{to}"));
@@ -37,7 +37,7 @@ fn set_config_offset(disk: &SimDisk, from: u64, to: u64) {
 }
 
 /// A record as a broker writes it: without our checksum.
-fn broker_record(queue_offset: u64, log_offset: u64, body: &[u8]) -> Vec<u8> {
+pub(super) fn broker_record(queue_offset: u64, log_offset: u64, body: &[u8]) -> Vec<u8> {
     let block = b"WAIT\x01true\x02";
     let draft = format::Draft {
         topic: "t",
@@ -122,7 +122,7 @@ fn a_log_that_grew_means_that_somebody_was_here() {
 }
 
 /// Where the log of a closed store ends.
-fn log_end(world: &World) -> u64 {
+pub(super) fn log_end(world: &World) -> u64 {
     let mut look = world.next(world.disk.kill_image());
     look.open().unwrap();
     look.store().log.staged()

@@ -19,3 +19,4 @@ mod progress;
 mod queues;
 mod random;
 mod scale;
+mod takeover;

@@ -1,0 +1,169 @@
+//! Up to where the log is known to be durable: below that a bad record is damage, above it the log ends there.
+
+use crate::commitlog::format::{self, BLANK_LEN, Checks, Decoded, FIXED_LEN_V1, RecordView};
+use crate::commitlog::scan::MAX_RECORD;
+use crate::commitlog::staging::StagedImage;
+use crate::consumequeue::files::QueueName;
+use crate::consumequeue::format::Unit;
+use crate::error::{Error, Result};
+use crate::io::OpenMode;
+use crate::store::report::History;
+use crate::store::state::{FloorFile, FloorMark};
+
+use super::Recovery;
+
+/// Enough for the head of a record, and for most records as a whole.
+const HEAD: usize = 16 << 10;
+/// Units looked at in one go, from the end of a queue towards its beginning.
+const STEP: u64 = 1024;
+
+impl Recovery<'_> {
+    /// Up to where the log is known to be durable, and up to where its queues are.
+    pub(in crate::store) fn floor(&self, staged: Option<&StagedImage>) -> Result<FloorMark> {
+        match (&self.survey.generation, self.history) {
+            (Some(generation), History::Crashed) => {
+                let written = FloorFile::read(&**self.storage, self.layout, generation.number)?
+                    .unwrap_or_default();
+                let staged = staged.and_then(|s| s.durable).unwrap_or(0);
+                Ok(FloorMark { durable: written.durable.max(staged), queues: written.queues })
+            }
+            (_, History::Clean) => {
+                let end = self.survey.stamp.as_ref().map_or(0, |s| s.log_end);
+                Ok(FloorMark { durable: end, queues: 0 })
+            }
+            _ => {
+                // What we closed was durable, whoever went on from there.
+                let closed = self.survey.stamp.as_ref().map_or(0, |s| s.log_end);
+                let theirs = if self.survey.broker_died {
+                    self.checkpointed()?
+                } else {
+                    self.indexed(u64::MAX)?.map_or(0, |(unit, _)| end_of(unit))
+                };
+                Ok(FloorMark { durable: theirs.max(closed), queues: 0 })
+            }
+        }
+    }
+
+    /// A broker that died had flushed what is older than its checkpoint: the files before the newest one that begins before it.
+    fn checkpointed(&self) -> Result<u64> {
+        let safe = self.checkpoint().map_or(0, |c| c.min_timestamp());
+        for (base, _) in self.survey.files.iter().rev() {
+            let time = self.record_at(*base, |first| first.store_timestamp)?;
+            if time.is_some_and(|time| (1..=safe).contains(&time)) {
+                return Ok(*base);
+            }
+        }
+        Ok(0)
+    }
+
+    /// The last record below `limit` that a queue's file knows, and its store time if it can be read. A broker that stopped
+    /// cleanly had everything on disk that its queues speak of.
+    pub(super) fn indexed(&self, limit: u64) -> Result<Option<(Unit, Option<i64>)>> {
+        let mut last: Option<(Unit, Option<i64>)> = None;
+        for (topic, queue) in self.files.queues_on_disk()? {
+            let above = last.map_or(0, |(unit, _)| end_of(unit));
+            let found = self.last_believable((&topic, queue), (above, limit))?;
+            last = found.or(last);
+        }
+        Ok(last)
+    }
+
+    /// The last unit of a queue that ends above `above` and not above `limit`, and that the log does not contradict.
+    fn last_believable(
+        &self,
+        name: QueueName<'_>,
+        (above, limit): (u64, u64),
+    ) -> Result<Option<(Unit, Option<i64>)>> {
+        let Some(extent) = self.files.extent(name)? else { return Ok(None) };
+        let mut to = extent.next;
+        let mut units = Vec::new();
+        while to > extent.min {
+            let from = extent.min.max(to.saturating_sub(STEP));
+            units.clear();
+            self.files.read(name, from, usize::try_from(to - from).unwrap_or(0), &mut units)?;
+            units.retain(|u| !u.is_filler() && !u.is_empty());
+            while let Some(unit) = units.pop() {
+                let Some(end) = self.end_in_file(&unit).filter(|end| *end <= limit) else {
+                    continue;
+                };
+                let before = units.last().copied().map_or(0, end_of);
+                if let Some(time) = self.confirmed(&unit, before, end)? {
+                    return Ok((end > above).then_some((unit, time)));
+                }
+            }
+            to = from;
+        }
+        Ok(None)
+    }
+
+    /// Where a unit's record ends, if a record of that size can be at that place.
+    fn end_in_file(&self, unit: &Unit) -> Option<u64> {
+        let end = unit.offset.checked_add(u64::from(unit.size))?;
+        let sized = (FIXED_LEN_V1..=MAX_RECORD).contains(&(unit.size as usize));
+        let (base, len) = self.file_of(unit.offset)?;
+        (sized && end + BLANK_LEN as u64 <= base + len).then_some(end)
+    }
+
+    fn file_of(&self, offset: u64) -> Option<(u64, u64)> {
+        self.survey.files.iter().copied().find(|(base, len)| (*base..base + len).contains(&offset))
+    }
+
+    /// Whether the log has something like the record of `unit`: one that names its own place and has that size; or, where the
+    /// head is damaged, something behind the record of the unit `before` that ends where another record starts, a file ends or
+    /// nothing was written yet.
+    ///
+    /// `Some` with its store time, where that can be read.
+    fn confirmed(&self, unit: &Unit, before: u64, end: u64) -> Result<Option<Option<i64>>> {
+        let head =
+            self.record_at(unit.offset, |r| (r.physical_offset, r.size, r.store_timestamp))?;
+        if let Some((place, size, time)) = head
+            && place == unit.offset
+        {
+            return Ok((size == unit.size).then_some(Some(time)));
+        }
+        let Some((base, len)) = self.file_of(unit.offset).filter(|_| before <= unit.offset) else {
+            return Ok(None);
+        };
+        let written = self.bytes_at(base, unit.offset, 1)?.iter().any(|b| *b != 0);
+        let next = self.bytes_at(base, end, BLANK_LEN)?;
+        let followed = match format::decode(&next, Checks::NONE) {
+            Decoded::Blank { len: left } => u64::from(left) == base + len - end,
+            Decoded::Empty => true,
+            _ => self.record_at(end, |r| r.physical_offset)? == Some(end),
+        };
+        Ok((written && followed).then_some(None))
+    }
+
+    /// What `look` makes of the record at `offset`, whose checksums nobody looks at. `None` if there is none.
+    fn record_at<T>(
+        &self,
+        offset: u64,
+        look: impl FnOnce(&RecordView<'_>) -> T,
+    ) -> Result<Option<T>> {
+        let Some((base, len)) = self.file_of(offset) else { return Ok(None) };
+        let left = usize::try_from(base + len - offset).unwrap_or(MAX_RECORD).min(MAX_RECORD);
+        let mut bytes = self.bytes_at(base, offset, HEAD.min(left))?;
+        if let Decoded::Incomplete { needed } = format::decode(&bytes, Checks::NONE)
+            && needed <= left
+        {
+            bytes = self.bytes_at(base, offset, needed)?;
+        }
+        Ok(match format::decode(&bytes, Checks::NONE) {
+            Decoded::Record(record) => Some(look(&record)),
+            _ => None,
+        })
+    }
+
+    fn bytes_at(&self, base: u64, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let path = self.layout.segment(base);
+        let io = |e| Error::io(e, &path, "read the commit log");
+        let file = self.storage.open(&path, OpenMode::Read).map_err(io)?;
+        let mut bytes = vec![0; len];
+        file.read_at(offset - base, &mut bytes).map_err(io)?;
+        Ok(bytes)
+    }
+}
+
+fn end_of(unit: Unit) -> u64 {
+    unit.offset.saturating_add(u64::from(unit.size))
+}
