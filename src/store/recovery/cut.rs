@@ -7,7 +7,8 @@ use crate::io::small::{create_anew, remove_if_there};
 
 use super::{Recovered, Recovery};
 
-const WINDOW: u64 = 1 << 20;
+/// How much is read and copied at once.
+const WINDOW: usize = 1 << 20;
 
 impl Recovery<'_> {
     /// Step 4. On return the files hold the log up to its end, durably, and zeros after it.
@@ -18,7 +19,7 @@ impl Recovery<'_> {
         done: &mut Recovered,
     ) -> Result<()> {
         let scan_end = done.end;
-        self.keep_what_is_cut(files, scan_end, replay.len() as u64, done)?;
+        self.keep_what_is_cut(files, scan_end, replay, done)?;
         done.end += replay.len() as u64;
         let holder =
             files.iter().find(|f| (f.base..f.base + self.segment_size).contains(&scan_end));
@@ -74,87 +75,112 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Copies what lies behind the end into `pocketmq/cut/`, for whoever wants to know what it was. Bytes that the staging
-    /// buffer is about to write again are not missing.
+    /// Copies what lies behind the end into `pocketmq/cut/`, for whoever wants to know what it was: durable before anything is
+    /// cut. Bytes that the staging buffer is about to write again are not missing.
     fn keep_what_is_cut(
         &self,
         files: &[ScanFile],
         end: u64,
-        replayed: u64,
+        replay: &[u8],
         done: &mut Recovered,
     ) -> Result<()> {
-        let mut cut = Vec::new();
-        for file in files.iter().filter(|f| f.base + self.segment_size > end) {
-            let from = end.max(file.base) - file.base;
-            let tail = written_bytes(&*file.file, from, self.segment_size)
-                .map_err(|e| Error::io(e, &file.path, "read the end of the commit log"))?;
-            if !tail.is_empty() {
-                cut.resize(usize::try_from(file.base + from - end).unwrap_or(0), 0);
-                cut.extend_from_slice(&tail);
+        // Looked at first and copied then, a window at a time: what is cut can be larger than memory.
+        let (mut len, mut missing) = (0, false);
+        self.each_written_window_behind(files, end, |at, window| {
+            if let Some(last) = window.iter().rposition(|b| *b != 0) {
+                len = at + last as u64 + 1;
+                missing |= !is_replayed(at, window, replay);
             }
-        }
-        // A killed process may have written part of what it had staged.
-        if cut.len() as u64 <= replayed {
+            Ok(())
+        })?;
+        if !missing {
             return Ok(());
         }
         let dir = self.layout.cut();
         let generation = self.survey.generation.as_ref().map_or(0, |g| g.number);
         let path = dir.join(format!("{end:020}.{generation}"));
-        let keep = || {
-            self.storage.create_dir_all(&dir)?;
-            let file = create_anew(&**self.storage, &path)?;
-            file.write_at(0, &cut)?;
-            file.sync()?;
-            self.storage.sync_dir(&dir)
-        };
-        keep().map_err(|e| Error::io(e, &path, "keep a copy of the torn end of the log"))?;
-        done.bytes_cut += cut.len() as u64;
+        let io = |e| Error::io(e, &path, "keep a copy of the torn end of the log");
+        self.storage.create_dir_all(&dir).map_err(io)?;
+        let copy = create_anew(&**self.storage, &path).map_err(io)?;
+        copy.set_len(len).map_err(io)?;
+        self.each_written_window_behind(files, end, |at, window| {
+            let written = window.iter().rposition(|b| *b != 0);
+            let bytes = written.and_then(|last| window.get(..=last));
+            bytes.map_or(Ok(()), |bytes| copy.write_at(at, bytes).map_err(io))
+        })?;
+        copy.sync().map_err(io)?;
+        self.storage.sync_dir(&dir).map_err(io)?;
+        done.bytes_cut += len;
         done.notes.push(format!(
-            "{} bytes behind the last good record were cut; a copy is in {}",
-            cut.len(),
+            "{len} bytes behind the last good record were cut; a copy is in {}",
             path.display()
         ));
         Ok(())
     }
-}
 
-/// The bytes from `from` up to the last one that is not zero.
-fn written_bytes(file: &dyn StoreFile, from: u64, size: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    each_written_window(file, from, size, |at, window| {
-        if let Some(last) = window.iter().rposition(|b| *b != 0) {
-            bytes.resize(usize::try_from(at - from).unwrap_or(0), 0);
-            bytes.extend_from_slice(window.get(..=last).unwrap_or_default());
+    /// Everything behind `end` that may not be zero, with its distance from there.
+    fn each_written_window_behind(
+        &self,
+        files: &[ScanFile],
+        end: u64,
+        mut visit: impl FnMut(u64, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut buf = window();
+        for file in files.iter().filter(|f| f.base + self.segment_size > end) {
+            let io = |e| Error::io(e, &file.path, "read the end of the commit log");
+            let mut from = end.max(file.base) - file.base;
+            let size = self.segment_size;
+            while let Some((at, bytes)) =
+                next_written(&*file.file, from, size, &mut buf).map_err(io)?
+            {
+                visit(file.base + at - end, bytes)?;
+                from = at + bytes.len() as u64;
+            }
         }
         Ok(())
-    })?;
-    Ok(bytes)
+    }
+}
+
+/// Whether `replay` has everything in `window` that is not zero. A killed process may have written part of what it had staged.
+fn is_replayed(at: u64, window: &[u8], replay: &[u8]) -> bool {
+    let skip = usize::try_from(at).unwrap_or(usize::MAX);
+    let known = replay.get(skip..).unwrap_or_default();
+    let (inside, behind) = window.split_at(known.len().min(window.len()));
+    inside.iter().zip(known).all(|(have, new)| *have == 0 || have == new)
+        && behind.iter().all(|b| *b == 0)
 }
 
 /// Overwrites everything from `from` on with zeros, but leaves holes alone.
-fn zero_from(file: &dyn StoreFile, from: u64, size: u64) -> std::io::Result<()> {
-    each_written_window(file, from, size, |at, window| {
-        let Some(last) = window.iter().rposition(|b| *b != 0) else { return Ok(()) };
-        file.write_at(at, &vec![0; last + 1])
-    })
+fn zero_from(file: &dyn StoreFile, mut from: u64, size: u64) -> std::io::Result<()> {
+    let (mut buf, zeros) = (window(), window());
+    while let Some((at, bytes)) = next_written(file, from, size, &mut buf)? {
+        let written = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+        if written > 0 {
+            file.write_at(at, zeros.get(..written).unwrap_or_default())?;
+        }
+        from = at + bytes.len() as u64;
+    }
+    Ok(())
 }
 
-fn each_written_window(
+fn window() -> Vec<u8> {
+    vec![0; WINDOW]
+}
+
+/// The next bytes at or after `from` that may not be zero, and where they are; as many as fit into `buf`.
+fn next_written<'b>(
     file: &dyn StoreFile,
     from: u64,
     size: u64,
-    mut visit: impl FnMut(u64, &[u8]) -> std::io::Result<()>,
-) -> std::io::Result<()> {
-    let mut buf = vec![0; usize::try_from(WINDOW).unwrap_or(0)];
-    let mut at = from;
-    while at < size {
-        let Some(data) = file.next_data(at)?.filter(|data| *data < size) else { return Ok(()) };
-        at = data.max(at);
-        let len = usize::try_from((size - at).min(WINDOW)).unwrap_or(0);
-        let window = buf.get_mut(..len).unwrap_or_default();
-        file.read_at(at, window)?;
-        visit(at, window)?;
-        at += len as u64;
+    buf: &'b mut [u8],
+) -> std::io::Result<Option<(u64, &'b [u8])>> {
+    if from >= size {
+        return Ok(None);
     }
-    Ok(())
+    let Some(data) = file.next_data(from)?.filter(|data| *data < size) else { return Ok(None) };
+    let at = data.max(from);
+    let len = usize::try_from(size - at).unwrap_or(WINDOW).min(buf.len());
+    let bytes = buf.get_mut(..len).unwrap_or_default();
+    file.read_at(at, bytes)?;
+    Ok(Some((at, bytes)))
 }

@@ -9,6 +9,7 @@ mod world;
 
 mod clean;
 mod crashes;
+mod cut;
 mod damage;
 mod ends;
 mod faults;
