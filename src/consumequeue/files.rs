@@ -223,7 +223,7 @@ impl QueueFiles {
         Ok(changed)
     }
 
-    /// Removes the files whose units all lie below `min`.
+    /// Removes the files whose units all lie below `min`. Durable after [`QueueFiles::sync`].
     pub(crate) fn remove_before(&self, queue: QueueName<'_>, min: u64) -> Result<()> {
         for base in self.bases(queue)? {
             if base + self.units_per_file <= min {
@@ -231,6 +231,9 @@ impl QueueFiles {
                 self.storage
                     .remove_file(&path)
                     .map_err(|e| Error::io(e, &path, "remove a consume queue file"))?;
+                let mut dirty = self.dirty.lock();
+                dirty.files.remove(&path);
+                dirty.folders.insert(self.layout.queue_dir(queue.0, queue.1));
             }
         }
         Ok(())

@@ -24,12 +24,13 @@ impl Store {
                 file: Arc::clone(segment.file()?),
             });
         }
-        let mut gathered = Gathered::spilling_to(&self.files);
+        let log_min = self.log.min_offset();
+        let mut gathered = Gathered::spilling_to(&self.files, log_min, self.own.clone());
         let mut starts = Starts::new(&self.files);
         let mut plan = Plan {
             files: &files,
             segment_size: self.log.segment_size(),
-            from: self.log.min_offset(),
+            from: log_min,
             floor: filed_to,
             own: &|offset| self.own.contains(offset),
             resume: &mut |after, end| starts.next_after(after, end),

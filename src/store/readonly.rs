@@ -106,7 +106,7 @@ impl Image {
             Some(staged) if live && staged.durable_only => staged.durable.unwrap_or(0),
             _ => u64::MAX,
         };
-        let mut gathered = Gathered::in_memory();
+        let mut gathered = Gathered::in_memory(log_min, recovery.own());
         let mut records = Vec::new();
         let log = recovery.read_log(
             &files,
@@ -215,7 +215,7 @@ fn queues_of(
     log_min: u64,
     recovered: &mut Recovered,
 ) -> Result<BTreeMap<String, BTreeMap<u32, QueueImage>>> {
-    recovered.notes.extend(gathered.notes);
+    recovered.notes.append(&mut gathered.notes());
     let mut queues: BTreeMap<String, BTreeMap<u32, QueueImage>> = BTreeMap::new();
     for (topic, by_id) in gathered.queues {
         for (id, queue) in by_id {

@@ -140,7 +140,7 @@ impl Recovery<'_> {
         let mut from = mark.queues.max(log_min);
         loop {
             let files = self.truthful_files(from, &mut done.notes)?;
-            let mut gathered = Gathered::spilling_to(self.files);
+            let mut gathered = Gathered::spilling_to(self.files, from, self.own());
             let image = self.read_log(
                 &files,
                 (from, mark.durable),
@@ -159,7 +159,7 @@ impl Recovery<'_> {
                 from = log_min;
                 continue;
             }
-            done.notes.append(&mut gathered.notes);
+            done.notes.append(&mut gathered.notes());
             done.scanned = image.scanned.records;
             done.replayed = image.replayed;
             done.faults = image.scanned.faults;

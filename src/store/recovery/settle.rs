@@ -86,6 +86,10 @@ impl Recovery<'_> {
             let Some(extent) = self.extent_of(name, found, (from, log_min), damaged)? else {
                 continue;
             };
+            if found.units.is_some_and(|queue| queue.started_over.is_some()) {
+                // What lies before belongs to no message any more, and would leave a hole between the files.
+                self.files.remove_before(name, extent.min)?;
+            }
             if self.files.cut(name, extent.next)? {
                 done.mended += 1;
             }
@@ -104,6 +108,10 @@ impl Recovery<'_> {
     ) -> Result<Option<Extent>> {
         let whole = from <= log_min;
         let known = found.known;
+        if let Some(queue) = found.units.filter(|queue| queue.started_over.is_some()) {
+            let known = known.filter(|known| known.min == queue.first).map_or(0, |k| k.next);
+            return Ok(Some(Extent { min: queue.first, next: queue.next().max(known) }));
+        }
         let extent = match (found.units, known) {
             (Some(queue), _) if whole => Extent {
                 min: match known {

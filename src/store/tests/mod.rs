@@ -15,6 +15,7 @@ mod ends;
 mod faults;
 mod foreign;
 mod full;
+mod jumps;
 mod poison;
 mod progress;
 mod queues;

@@ -14,7 +14,7 @@ struct Added {
     places: Vec<(u64, u64)>,
 }
 
-fn patch(disk: &SimDisk, path: std::path::PathBuf, at: u64, bytes: &[u8], len: u64) {
+pub(super) fn patch(disk: &SimDisk, path: std::path::PathBuf, at: u64, bytes: &[u8], len: u64) {
     let mut file = disk.read_file(&path).unwrap_or_else(|| vec![0; usize::try_from(len).unwrap()]);
     let at = usize::try_from(at).unwrap();
     file[at..at + bytes.len()].copy_from_slice(bytes);
