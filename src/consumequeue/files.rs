@@ -240,7 +240,7 @@ impl QueueFiles {
     }
 
     /// First units of the queue's files, in order.
-    fn bases(&self, queue: QueueName<'_>) -> Result<Vec<u64>> {
+    pub(super) fn bases(&self, queue: QueueName<'_>) -> Result<Vec<u64>> {
         let dir = self.layout.queue_dir(queue.0, queue.1);
         let entries = match self.storage.list(&dir) {
             Ok(entries) => entries,

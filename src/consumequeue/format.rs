@@ -53,6 +53,11 @@ impl Unit {
         self.size == 0
     }
 
+    /// Whether this is the unit of a message: neither a filler nor an empty slot.
+    pub(crate) const fn points_somewhere(&self) -> bool {
+        !self.is_filler() && !self.is_empty()
+    }
+
     /// Whether a broker would go on past this slot when it looks for the queue's end: on its side the numbers are signed,
     /// the offset is not negative and the size positive. Fillers are among them.
     #[cfg_attr(not(test), expect(dead_code, reason = "the format's whole table stands here"))]

@@ -5,6 +5,7 @@
 
 pub(crate) mod files;
 pub(crate) mod format;
+pub(crate) mod search;
 
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 

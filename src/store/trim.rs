@@ -1,6 +1,6 @@
 //! Giving back the memory of an in-memory store: segments whose messages every group has acknowledged.
 
-use crate::consumequeue::Extent;
+use crate::consumequeue::search::first_at_or_after;
 use crate::error::Result;
 use crate::progress::State;
 use crate::sync::{Arc, MutexGuard};
@@ -44,16 +44,20 @@ impl Store {
     fn forget_below(&self, log_min: u64) -> Result<()> {
         for topic in self.topics.all() {
             for (id, queue) in topic.queues() {
-                let Extent { min, next } = queue.extent();
-                let (mut low, mut high) = (min, next);
-                while low < high {
-                    let middle = low + (high - low) / 2;
-                    let below = self.log_offset_of(&topic, id, middle)? < log_min;
-                    if below { low = middle + 1 } else { high = middle }
-                }
-                if low > min {
-                    queue.raise_min(low);
-                    self.files.remove_before((topic.name(), id), low)?;
+                let extent = queue.extent();
+                let mut ahead = Ahead::default();
+                let first = first_at_or_after(extent, log_min, |from, to| {
+                    for offset in from..to {
+                        let unit = self.fetch(&topic, id, offset, &mut ahead)?;
+                        if unit.points_somewhere() {
+                            return Ok(Some((offset, unit.offset)));
+                        }
+                    }
+                    Ok(None)
+                })?;
+                if first > extent.min {
+                    queue.raise_min(first);
+                    self.files.remove_before((topic.name(), id), first)?;
                 }
             }
         }

@@ -81,7 +81,7 @@ impl Recovery<'_> {
             let from = extent.min.max(to.saturating_sub(STEP));
             units.clear();
             self.files.read(name, from, usize::try_from(to - from).unwrap_or(0), &mut units)?;
-            units.retain(|u| !u.is_filler() && !u.is_empty());
+            units.retain(Unit::points_somewhere);
             while let Some(unit) = units.pop() {
                 let Some(end) = self.end_in_file(&unit).filter(|end| *end <= limit) else {
                     continue;

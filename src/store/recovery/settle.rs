@@ -132,13 +132,13 @@ impl Recovery<'_> {
                 // every unit which does not point below the log's first byte.
                 let Some(extent) = self.files.extent(name)? else { return Ok(None) };
                 let limit = if whole { log_min } else { from };
-                Extent { next: first_at_or_after(self.files, name, extent, limit)?, ..extent }
+                Extent { next: self.files.first_at_or_after(name, extent, limit)?, ..extent }
             }
         };
         if log_min == 0 || (whole && found.units.is_some()) {
             return Ok(Some(extent));
         }
-        let min = first_at_or_after(self.files, name, extent, log_min)?;
+        let min = self.files.first_at_or_after(name, extent, log_min)?;
         Ok(Some(Extent { min, ..extent }))
     }
 }
@@ -156,23 +156,6 @@ fn one(files: &QueueFiles, name: QueueName<'_>, at: u64) -> Result<Option<Unit>>
     let mut units = Vec::with_capacity(1);
     files.read(name, at, 1, &mut units)?;
     Ok(units.first().copied())
-}
-
-/// The first slot whose unit points to `limit` or beyond. Units of one queue point ever higher.
-pub(in crate::store) fn first_at_or_after(
-    files: &QueueFiles,
-    name: QueueName<'_>,
-    extent: Extent,
-    limit: u64,
-) -> Result<u64> {
-    let (mut low, mut high) = (extent.min, extent.next);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let below = one(files, name, middle)?
-            .is_some_and(|u| !u.is_filler() && !u.is_empty() && u.offset < limit);
-        if below { low = middle + 1 } else { high = middle }
-    }
-    Ok(low)
 }
 
 /// The places where consume queues know a record to start; read only when damage is met.
@@ -195,7 +178,7 @@ impl<'a> Starts<'a> {
             for (topic, id) in self.files.queues_on_disk()? {
                 let name = (topic.as_str(), id);
                 let Some(extent) = self.files.extent(name)? else { continue };
-                let mut at = first_at_or_after(self.files, name, extent, after)?;
+                let mut at = self.files.first_at_or_after(name, extent, after)?;
                 let mut units = Vec::new();
                 'queue: while at < extent.next {
                     units.clear();
