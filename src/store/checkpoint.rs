@@ -1,13 +1,20 @@
 //! The bytes of the file `checkpoint`: up to when each part of the store is known to be on disk.
 //!
 //! ```text
-//! physic i64 | logics i64 | index i64 | master flushed offset i64 | confirm offset i64 | zeros up to 4096
+//! physic i64 | logics i64 | index i64 | master flushed offset i64 | confirm offset i64 | zeros
+//! at 4084: "PMQCHECK" 8 | CRC-32 of the five numbers u32
 //! ```
+//!
+//! The file is a broker's and has no checksum; the seal at its end is ours. A broker neither reads nor writes that part, so after its
+//! next write the seal does not match: what an unsealed checkpoint says is believed only as far as the log confirms it.
 
 /// The size of the file.
 pub(crate) const CHECKPOINT_LEN: usize = 4096;
 
 const FIELDS: usize = 5;
+const FIELDS_LEN: usize = FIELDS * 8;
+const SEAL: &[u8; 8] = b"PMQCHECK";
+const SEAL_AT: usize = CHECKPOINT_LEN - SEAL.len() - 4;
 
 /// How much older than the checkpoint a record must be to count as safe, in milliseconds.
 const MARGIN_MS: i64 = 3000;
@@ -39,8 +46,18 @@ impl Checkpoint {
         ] {
             bytes.extend_from_slice(&field.to_be_bytes());
         }
-        bytes.resize(CHECKPOINT_LEN, 0);
+        let crc = crc32fast::hash(&bytes);
+        bytes.resize(SEAL_AT, 0);
+        bytes.extend_from_slice(SEAL);
+        bytes.extend_from_slice(&crc.to_be_bytes());
         bytes
+    }
+
+    /// As [`Checkpoint::decode`], if the seal shows that these are the numbers that we wrote.
+    pub(crate) fn decode_sealed(bytes: &[u8]) -> Option<Self> {
+        let (mark, crc) = bytes.get(SEAL_AT..)?.split_first_chunk()?;
+        let sum = crc32fast::hash(bytes.get(..FIELDS_LEN)?);
+        (mark == SEAL && crc == sum.to_be_bytes()).then(|| Self::decode(bytes))?
     }
 
     /// `None` if the bytes end before the last field.
@@ -82,8 +99,27 @@ mod tests {
         assert_eq!(bytes[15], 0x7a);
         assert_eq!((bytes[23], bytes[31]), (3, 4));
         assert_eq!(bytes[32..40], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfb]);
-        assert!(bytes[40..].iter().all(|byte| *byte == 0));
+        assert!(bytes[40..4084].iter().all(|byte| *byte == 0));
+        assert_eq!(bytes[4084..4092], *b"PMQCHECK");
         assert_eq!(Checkpoint::decode(&bytes), Some(SAMPLE));
+        assert_eq!(Checkpoint::decode_sealed(&bytes), Some(SAMPLE));
+    }
+
+    #[test]
+    fn no_flipped_bit_and_no_other_writer_passes_for_ours() {
+        let good = SAMPLE.encode();
+        for bit in (0..40 * 8).chain(4084 * 8..4096 * 8) {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Checkpoint::decode_sealed(&bad), None, "bit {bit}");
+        }
+        let mut brokers = good.clone();
+        brokers[..8].copy_from_slice(&1_700_000_000_999_i64.to_be_bytes());
+        assert_eq!(Checkpoint::decode_sealed(&brokers), None);
+        for len in 0..good.len() {
+            assert_eq!(Checkpoint::decode_sealed(&good[..len]), None);
+        }
+        assert_eq!(Checkpoint::decode_sealed(&[0; CHECKPOINT_LEN]), None);
     }
 
     #[test]

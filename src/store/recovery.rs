@@ -14,6 +14,7 @@ mod cut;
 mod floor;
 mod gather;
 mod settle;
+mod times;
 
 use std::collections::BTreeMap;
 
@@ -24,12 +25,10 @@ use crate::consumequeue::Extent;
 use crate::consumequeue::files::QueueFiles;
 use crate::error::{Error, Result};
 use crate::io::Storage;
-use crate::io::small::read_small;
 use crate::layout::Layout;
 use crate::progress::{self, CursorRecord, State};
 use crate::sync::Arc;
 
-use super::checkpoint::Checkpoint;
 use super::close::Config;
 use super::report::History;
 use super::state::{OwnRanges, QueueEnds};
@@ -109,29 +108,19 @@ impl Recovery<'_> {
     fn clean(&self) -> Result<Option<Recovered>> {
         let Some(stamp) = &self.survey.stamp else { return Ok(None) };
         let ends = QueueEnds::read(&**self.storage, self.layout, stamp.queues_crc)?;
-        Ok(ends.map(|ends| Recovered {
+        let Some(ends) = ends else { return Ok(None) };
+        Ok(Some(Recovered {
             history: self.history,
             bases: self.survey.files.iter().map(|f| f.0).collect(),
             end: stamp.log_end,
-            last_timestamp: self.checkpoint().map_or(0, |c| c.physic_timestamp),
+            last_timestamp: self.last_time_below(stamp.log_end)?,
             extents: ends.topics.into_iter().collect(),
             ..Recovered::default()
         }))
     }
 
-    fn checkpoint(&self) -> Option<Checkpoint> {
-        let path = self.layout.checkpoint();
-        let bytes = read_small(&**self.storage, &path, 1 << 20).ok()??;
-        Checkpoint::decode(&bytes)
-    }
-
     fn full(&self) -> Result<Recovered> {
-        let mut done = Recovered {
-            history: self.history,
-            // Of what lies before the first record to be read.
-            last_timestamp: self.checkpoint().map_or(0, |c| c.physic_timestamp),
-            ..Recovered::default()
-        };
+        let mut done = Recovered { history: self.history, ..Recovered::default() };
         let staged = self.staged()?;
         let mark = self.floor(staged.as_ref())?;
         self.reaches(mark.durable.max(mark.queues))?;
@@ -140,6 +129,7 @@ impl Recovery<'_> {
         let mut from = mark.queues.max(log_min);
         loop {
             let files = self.truthful_files(from, &mut done.notes)?;
+            done.last_timestamp = self.last_time_below(from)?;
             let mut gathered = Gathered::spilling_to(self.files, from, self.own());
             let image = self.read_log(
                 &files,

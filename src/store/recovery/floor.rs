@@ -34,11 +34,8 @@ impl Recovery<'_> {
             _ => {
                 // What we closed was durable, whoever went on from there.
                 let closed = self.survey.stamp.as_ref().map_or(0, |s| s.log_end);
-                let theirs = if self.survey.broker_died {
-                    self.checkpointed()?
-                } else {
-                    self.indexed(u64::MAX)?.map_or(0, |(unit, _)| end_of(unit))
-                };
+                let theirs =
+                    if self.survey.broker_died { self.checkpointed()? } else { self.indexed()? };
                 Ok(FloorMark { durable: theirs.max(closed), queues: 0 })
             }
         }
@@ -56,24 +53,22 @@ impl Recovery<'_> {
         Ok(0)
     }
 
-    /// The last record below `limit` that a queue's file knows, and its store time if it can be read. A broker that stopped
-    /// cleanly had everything on disk that its queues speak of.
-    pub(super) fn indexed(&self, limit: u64) -> Result<Option<(Unit, Option<i64>)>> {
-        let mut last: Option<(Unit, Option<i64>)> = None;
+    /// A broker that stopped cleanly had everything on disk that its queues speak of.
+    fn indexed(&self) -> Result<u64> {
+        let mut end = 0;
         for (topic, queue) in self.files.queues_on_disk()? {
-            let above = last.map_or(0, |(unit, _)| end_of(unit));
-            let found = self.last_believable((&topic, queue), (above, limit))?;
-            last = found.or(last);
+            let last = self.last_believable((&topic, queue), (end, u64::MAX))?;
+            end = last.map_or(end, end_of);
         }
-        Ok(last)
+        Ok(end)
     }
 
     /// The last unit of a queue that ends above `above` and not above `limit`, and that the log does not contradict.
-    fn last_believable(
+    pub(super) fn last_believable(
         &self,
         name: QueueName<'_>,
         (above, limit): (u64, u64),
-    ) -> Result<Option<(Unit, Option<i64>)>> {
+    ) -> Result<Option<Unit>> {
         let Some(extent) = self.files.extent(name)? else { return Ok(None) };
         let mut to = extent.next;
         let mut units = Vec::new();
@@ -87,8 +82,8 @@ impl Recovery<'_> {
                     continue;
                 };
                 let before = units.last().copied().map_or(0, end_of);
-                if let Some(time) = self.confirmed(&unit, before, end)? {
-                    return Ok((end > above).then_some((unit, time)));
+                if self.confirmed(&unit, before, end)? {
+                    return Ok((end > above).then_some(unit));
                 }
             }
             to = from;
@@ -111,27 +106,22 @@ impl Recovery<'_> {
     /// Whether the log has something like the record of `unit`: one that names its own place and has that size; or, where the
     /// head is damaged, something behind the record of the unit `before` that ends where another record starts, a file ends or
     /// nothing was written yet.
-    ///
-    /// `Some` with its store time, where that can be read.
-    fn confirmed(&self, unit: &Unit, before: u64, end: u64) -> Result<Option<Option<i64>>> {
-        let head =
-            self.record_at(unit.offset, |r| (r.physical_offset, r.size, r.store_timestamp))?;
-        if let Some((place, size, time)) = head
+    fn confirmed(&self, unit: &Unit, before: u64, end: u64) -> Result<bool> {
+        let head = self.record_at(unit.offset, |r| (r.physical_offset, r.size))?;
+        if let Some((place, size)) = head
             && place == unit.offset
         {
-            return Ok((size == unit.size).then_some(Some(time)));
+            return Ok(size == unit.size);
         }
-        let Some((base, len)) = self.file_of(unit.offset).filter(|_| before <= unit.offset) else {
-            return Ok(None);
-        };
-        let written = self.bytes_at(base, unit.offset, 1)?.iter().any(|b| *b != 0);
-        let next = self.bytes_at(base, end, BLANK_LEN)?;
+        let Some((base, len)) = self.file_of(unit.offset) else { return Ok(false) };
+        let written = self.bytes_at(unit.offset, 1)?.is_some_and(|b| b != [0]);
+        let next = self.bytes_at(end, BLANK_LEN)?.unwrap_or_default();
         let followed = match format::decode(&next, Checks::NONE) {
             Decoded::Blank { len: left } => u64::from(left) == base + len - end,
             Decoded::Empty => true,
             _ => self.record_at(end, |r| r.physical_offset)? == Some(end),
         };
-        Ok((written && followed).then_some(None))
+        Ok(before <= unit.offset && written && followed)
     }
 
     /// What `look` makes of the record at `offset`, whose checksums nobody looks at. `None` if there is none.
@@ -142,11 +132,11 @@ impl Recovery<'_> {
     ) -> Result<Option<T>> {
         let Some((base, len)) = self.file_of(offset) else { return Ok(None) };
         let left = usize::try_from(base + len - offset).unwrap_or(MAX_RECORD).min(MAX_RECORD);
-        let mut bytes = self.bytes_at(base, offset, HEAD.min(left))?;
+        let mut bytes = self.bytes_at(offset, HEAD.min(left))?.unwrap_or_default();
         if let Decoded::Incomplete { needed } = format::decode(&bytes, Checks::NONE)
             && needed <= left
         {
-            bytes = self.bytes_at(base, offset, needed)?;
+            bytes = self.bytes_at(offset, needed)?.unwrap_or_default();
         }
         Ok(match format::decode(&bytes, Checks::NONE) {
             Decoded::Record(record) => Some(look(&record)),
@@ -154,13 +144,18 @@ impl Recovery<'_> {
         })
     }
 
-    fn bytes_at(&self, base: u64, offset: u64, len: usize) -> Result<Vec<u8>> {
+    /// Bytes of the log as its files show them; `None` if no file holds them all.
+    pub(super) fn bytes_at(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
+        let Some((base, size)) = self.file_of(offset) else { return Ok(None) };
+        if offset + len as u64 > base + size {
+            return Ok(None);
+        }
         let path = self.layout.segment(base);
         let io = |e| Error::io(e, &path, "read the commit log");
         let file = self.storage.open(&path, OpenMode::Read).map_err(io)?;
         let mut bytes = vec![0; len];
         file.read_at(offset - base, &mut bytes).map_err(io)?;
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 }
 

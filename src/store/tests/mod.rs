@@ -22,3 +22,4 @@ mod queues;
 mod random;
 mod scale;
 mod takeover;
+mod times;
