@@ -47,6 +47,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) own: &'a dyn Fn(u64) -> bool,
     /// The next place after the given offset, below the given end, where a record is known to start.
     pub(crate) resume: &'a mut dyn FnMut(u64, u64) -> Result<Option<u64>>,
+    /// A good copy of the record that starts at the given offset, if there is one elsewhere.
+    pub(crate) copy: &'a dyn Fn(u64) -> Option<Vec<u8>>,
 }
 
 /// What the scan found.
@@ -56,6 +58,8 @@ pub(crate) struct Scanned {
     pub(crate) end: u64,
     pub(crate) records: u64,
     pub(crate) faults: Vec<Fault>,
+    /// How many of the faults do not even tell which queue they belong to.
+    pub(crate) untold: u64,
 }
 
 /// Whether a record that the scan hands out is what was written.
@@ -63,7 +67,8 @@ pub(crate) struct Scanned {
 pub(crate) enum Soundness {
     /// As far as its checksums can say.
     Sound,
-    /// Its checksums do not hold. But it names its own place, and another record starts where it says that it ends.
+    /// Its checksums do not hold. But it names its own place, and another record starts where it says that it ends; or a copy
+    /// elsewhere is good.
     Damaged,
 }
 
@@ -113,7 +118,11 @@ pub(crate) fn scan(
                         log_offset: at,
                         what: what.to_owned(),
                     });
-                    let claimed = claimed_end(plan, file, &mut window, at, on_record)?;
+                    let claimed = match claimed_end(plan, file, &mut window, at, on_record)? {
+                        Some(end) => Some(end),
+                        None => copied_end(plan, at, on_record)?,
+                    };
+                    found.untold += u64::from(claimed.is_none());
                     let mut known = (plan.resume)(at, file_end)?.filter(|next| *next > at);
                     // A start inside the record counts only if one is there: a queue's unit may be wrong.
                     if let (Some(start), Some(end)) = (known, claimed)
@@ -221,6 +230,18 @@ fn claimed_end(
         on_record(&record, Soundness::Damaged)?;
     }
     Ok(Some(end))
+}
+
+/// As [`claimed_end`], where the head cannot be read, but a copy of the record tells.
+fn copied_end(
+    plan: &Plan<'_>,
+    at: u64,
+    on_record: &mut dyn FnMut(&RecordView<'_>, Soundness) -> Result<()>,
+) -> Result<Option<u64>> {
+    let Some(copy) = (plan.copy)(at) else { return Ok(None) };
+    let Decoded::Record(record) = format::decode(&copy, Checks::NONE) else { return Ok(None) };
+    on_record(&record, Soundness::Damaged)?;
+    Ok(Some(at + u64::from(record.size)))
 }
 
 /// Whether there is a record at `at`, sound or not, or the mark that ends the file.

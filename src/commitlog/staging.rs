@@ -16,6 +16,7 @@
 //! A process kill keeps the whole buffer; a power cut may keep any of its pages. So nothing in the ring is believed for
 //! its place alone: a record counts only if its checksum holds and it names the very offset it is wanted for.
 
+use super::format::{self, BLANK_LEN, Checks, Decoded, RecordCrc};
 use crate::error::{Error, Result};
 use crate::io::small::create_anew;
 use crate::io::{MapAccess, Mapping, OpenMode, Storage, StoreFile};
@@ -181,6 +182,25 @@ impl StagedImage {
         file.read_at(HEADER as u64, &mut ring).map_err(io)?;
         let durable = field(DURABLE).filter(|d| field(DURABLE_CHECK) == Some(!d));
         Ok(Some(Self { ring, durable, durable_only: field(32) == Some(1) }))
+    }
+
+    /// The record at log offset `at`, if the ring still has it: it keeps what went to the log's files until it is written over.
+    pub(crate) fn record_at(&self, at: u64) -> Option<Vec<u8>> {
+        let start = usize::try_from(at % self.ring.len() as u64).ok()?;
+        let (head, tail) = self.ring.split_at(start);
+        let take = |len: usize| {
+            let bytes: Vec<u8> = tail.iter().chain(head).take(len).copied().collect();
+            (bytes.len() == len).then_some(bytes)
+        };
+        let checks = Checks { body_crc: true, record_crc: RecordCrc::Require };
+        let Decoded::Incomplete { needed } = format::decode(&take(BLANK_LEN)?, checks) else {
+            return None;
+        };
+        let bytes = take(needed)?;
+        match format::decode(&bytes, checks) {
+            Decoded::Record(record) if record.physical_offset == at => Some(bytes),
+            _ => None,
+        }
     }
 
     /// The ring's bytes as they would go on from log offset `from`, at most one ring's length.

@@ -34,6 +34,7 @@ impl Store {
             floor: filed_to,
             own: &|offset| self.own.contains(offset),
             resume: &mut |after, end| starts.next_after(after, end),
+            copy: &|_| None,
         };
         scan(&mut plan, &mut |record, sound| {
             let wanted = record.physical_offset < filed_to && sound == Soundness::Sound;

@@ -150,6 +150,13 @@ impl Recovery<'_> {
                 continue;
             }
             done.notes.append(&mut gathered.notes());
+            if image.scanned.untold > 0 {
+                done.notes.push(format!(
+                    "{} damaged places do not tell which queue they belong to: a message that was the last of its queue there is not \
+                     among its offsets any more, and the next one gets its offset",
+                    image.scanned.untold
+                ));
+            }
             done.scanned = image.scanned.records;
             done.replayed = image.replayed;
             done.faults = image.scanned.faults;
@@ -219,6 +226,7 @@ impl Recovery<'_> {
             floor,
             own: &|offset| own.contains(offset),
             resume: &mut |after, end| starts.next_after(after, end),
+            copy: &|at| staged?.record_at(at),
         };
         let mut scanned = scan(&mut plan, on_record)?;
         if files.is_empty() {

@@ -241,3 +241,49 @@ fn a_consumer_goes_on_behind_the_damage() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert_eq!(next.consume(("t", "g"), 10, |_| Ack::Yes).unwrap(), 10);
 }
+
+/// Makes the head of a record unreadable.
+fn behead(disk: &SimDisk, (offset, _): (u64, u64)) {
+    disk.flip_bit(layout().segment(offset / SEGMENT * SEGMENT), (offset % SEGMENT + 5) * 8);
+}
+
+#[test]
+fn the_last_message_of_a_queue_keeps_its_slot_as_long_as_anything_tells_of_it() {
+    let mut world = World::new(Flush::Sync);
+    world.send_all("t", [100; 3]);
+    world.send_all("other", [100; 3]);
+    let topic = world.store().topic("t").unwrap();
+    let last = read(world.store(), &topic, 0, 2).unwrap();
+    let place = (last.log_offset().get(), 0);
+    let next_offset = |world: &mut World| {
+        world.open().unwrap();
+        assert_eq!(world.report().damage.len(), 1);
+        let receipt = world.producer("t").unwrap().send(b"another").unwrap();
+        receipt.queue_offset.get()
+    };
+
+    // After a kill, the staging buffer still has what went to the log.
+    let mut killed = world.next(world.disk.kill_image());
+    behead(&killed.disk, place);
+    assert_eq!(next_offset(&mut killed), 3);
+    let topic = killed.store().topic("t").unwrap();
+    assert_eq!(read(killed.store(), &topic, 0, 2).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(!killed.report().notes.iter().any(|n| n.contains("do not tell")));
+
+    // Once its queue was synced, that is known from there.
+    let mut opened = world.next(world.disk.kill_image());
+    opened.open().unwrap();
+    let mut synced = world.next(opened.disk.kill_image());
+    behead(&synced.disk, place);
+    synced.open().unwrap();
+    let receipt = synced.producer("t").unwrap().send(b"another").unwrap();
+    assert_eq!(receipt.queue_offset.get(), 3);
+
+    // Where nothing tells, the report says so.
+    let mut lost = world.next(world.disk.kill_image());
+    lost.disk.remove_file(&layout().staging(1)).unwrap();
+    behead(&lost.disk, place);
+    assert_eq!(next_offset(&mut lost), 2);
+    let notes = lost.report().notes.join("; ");
+    assert!(notes.contains("1 damaged places do not tell which queue"), "{notes}");
+}
