@@ -381,6 +381,8 @@ impl CommitLog {
     }
 
     /// Forgets (and removes the files of) all segments that end at or before `offset`, except the last.
+    ///
+    /// The oldest goes first, each durably gone before the next: a power cut in between must not leave a gap.
     pub(crate) fn remove_before(&self, offset: u64) -> Result<u64> {
         let mut removed = 0;
         loop {
@@ -392,16 +394,13 @@ impl CommitLog {
             }
             let segment = segments.remove(0);
             drop(segments);
-            self.storage
-                .remove_file(segment.path())
-                .map_err(|e| Error::io(e, segment.path(), "remove a commit log file"))?;
+            self.remove_durably(&segment)?;
             removed += 1;
         }
     }
 
     /// At close: removes a file that holds nothing, as a broker does, so that the log ends with its last message.
     pub(crate) fn remove_unused(&self) -> Result<()> {
-        let dir = self.layout.commitlog();
         let spare = self.next.lock().take();
         let mut unused: Vec<Arc<Segment>> = spare.into_iter().collect();
         let mut segments = self.segments.write();
@@ -410,14 +409,16 @@ impl CommitLog {
             unused.extend(segments.pop());
         }
         drop(segments);
-        for segment in &unused {
-            self.storage
-                .remove_file(segment.path())
-                .map_err(|e| Error::io(e, segment.path(), "remove an unused commit log file"))?;
-            // The last one first, each durably gone before the next and before the stamp says how many there are: a power cut
-            // in between must not leave a gap.
-            self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))?;
-        }
-        Ok(())
+        // The last one first, each durably gone before the next and before the stamp says how many there are: a power cut
+        // in between must not leave a gap.
+        unused.iter().try_for_each(|segment| self.remove_durably(segment))
+    }
+
+    fn remove_durably(&self, segment: &Segment) -> Result<()> {
+        let dir = self.layout.commitlog();
+        self.storage
+            .remove_file(segment.path())
+            .map_err(|e| Error::io(e, segment.path(), "remove a commit log file"))?;
+        self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))
     }
 }

@@ -54,6 +54,8 @@ pub(super) struct Control {
     /// Faults with the number of the operation they hit.
     pub(super) faults: Vec<(u64, Fault)>,
     pub(super) crash_at: Option<u64>,
+    /// Nothing can be read past the cache.
+    pub(super) no_direct_reads: bool,
     /// The disk as the crash left it, if there was one.
     pub(super) frozen: Option<SimDisk>,
 }
@@ -76,6 +78,7 @@ impl Control {
             rng: Rng::new(seed),
             faults: Vec::new(),
             crash_at: None,
+            no_direct_reads: false,
             frozen: None,
         }
     }

@@ -99,7 +99,11 @@ impl StoreFile for SimFile {
     }
 
     fn read_direct(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.with(|file| file.read_direct(offset, buf))
+        let control = self.disk.0.enter()?;
+        if control.no_direct_reads {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.state().read_direct(offset, buf)
     }
 }
 

@@ -114,6 +114,11 @@ impl SimDisk {
         control.crash_at = Some(control.operations + n.max(1));
     }
 
+    /// Makes this a file system that cannot read past its cache.
+    pub(crate) fn forbid_direct_reads(&self) {
+        self.0.control.lock().no_direct_reads = true;
+    }
+
     /// Whether the process died.
     pub(crate) fn is_crashed(&self) -> bool {
         self.0.control.lock().frozen.is_some()

@@ -43,12 +43,16 @@ impl Recovery<'_> {
                 .evict()
                 .map_err(|e| Error::io(e, &path, "drop cached pages of the commit log"))?;
             if evicted == Eviction::Stayed {
-                if self.copy_past_the_cache(&path, &file)? {
-                    notes.push(format!(
-                        "{} was mapped by another process and was copied",
+                let copied = self.copy_past_the_cache(&path, &file)?;
+                notes.push(if copied {
+                    format!("{} was mapped by another process and was copied", path.display())
+                } else {
+                    format!(
+                        "cached pages of {} could not be dropped, and its file system does not read past the page cache: if a \
+                         sync had failed before, what was read may be in memory only",
                         path.display()
-                    ));
-                }
+                    )
+                });
                 file = open(OpenMode::Write)?;
             }
             files.push(ScanFile { base: *base, path, file });
@@ -56,7 +60,7 @@ impl Recovery<'_> {
         Ok(files)
     }
 
-    /// `false` where the file system cannot read past its cache; then it has no other truth either.
+    /// `false` where the file system cannot read past its cache: then nothing else can be read than what the cache shows.
     fn copy_past_the_cache(
         &self,
         path: &std::path::Path,

@@ -175,3 +175,33 @@ fn log_files_behind_the_end_go_one_after_the_other() {
         }
     }
 }
+
+#[test]
+fn log_files_that_nobody_needs_go_oldest_first() {
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [1500; 80]);
+    world.flush().unwrap();
+    let bases = |disk: &SimDisk| {
+        let files = disk.list(&layout().commitlog()).unwrap();
+        let mut bases: Vec<u64> =
+            files.iter().filter_map(|f| crate::layout::parse_file_name(&f.name)).collect();
+        bases.sort_unstable();
+        bases
+    };
+    let all = bases(&world.disk);
+    assert!(all.len() > 5);
+    for n in 1.. {
+        let mut next = world.next(world.disk.kill_image());
+        next.open().unwrap();
+        next.disk.crash_at(n);
+        if next.store().log.remove_before(4 * SEGMENT).is_ok() {
+            assert!(n > 4, "only {n} operations");
+            assert_eq!(bases(&next.disk.kill_image()), all[4..]);
+            break;
+        }
+        for seed in 0..12 {
+            let left = bases(&next.disk.power_image(seed));
+            assert!(all.ends_with(&left), "operation {n}, power cut {seed}: {left:?}");
+        }
+    }
+}

@@ -7,6 +7,7 @@
 mod model;
 mod world;
 
+mod cache;
 mod clean;
 mod crashes;
 mod cut;
