@@ -99,7 +99,8 @@ fn unsafe_code_lives_in_the_mapping_module_only() {
         let code = code(&text);
         let has =
             code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == "unsafe");
-        assert!(!has || path == Path::new("io/mapping.rs"), "{} has unsafe code", path.display());
+        let allowed = path.with_extension("").starts_with("io/mapping");
+        assert!(!has || allowed, "{} has unsafe code", path.display());
     }
 }
 

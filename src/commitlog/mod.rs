@@ -50,7 +50,7 @@ pub(crate) enum Blocking {
 pub(crate) enum Room {
     /// Records of the asked-for length can be put now.
     Staged,
-    /// The record is too large for the ring: put it with [`CommitLog::put_directly`].
+    /// The record is too large for the ring, or nothing can be kept there any more: put it with [`CommitLog::put_directly`].
     Direct,
     /// Only a file operation could make room, and the caller forbade it.
     None,
@@ -189,7 +189,7 @@ impl CommitLog {
             }
             tail.segment.allocate_to(end + format::BLANK_LEN as u64)?;
         }
-        if len > self.staging.ring() / 4 {
+        if len > self.staging.ring() / 4 || self.staging.has_failed() {
             return Ok(if io_allowed { Room::Direct } else { Room::None });
         }
         if !tail.ring_ready {
@@ -422,3 +422,6 @@ impl CommitLog {
         self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))
     }
 }
+
+#[cfg(test)]
+mod tests;

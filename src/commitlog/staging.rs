@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::io::small::create_anew;
 use crate::io::{MapAccess, Mapping, OpenMode, Storage, StoreFile};
 use crate::layout::Layout;
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicBool, Ordering};
 
 const MAGIC: &[u8; 8] = b"PMQSTAGE";
 const HEADER: usize = 4096;
@@ -35,6 +35,8 @@ pub(crate) struct Staging {
     file: Arc<dyn StoreFile>,
     map: Mapping,
     ring: u64,
+    /// Something that was put here is in memory only.
+    failed: AtomicBool,
 }
 
 impl Staging {
@@ -60,7 +62,7 @@ impl Staging {
             Ok((file, map))
         };
         let (file, map) = make().map_err(|e| Error::io(e, &path, "create the staging buffer"))?;
-        let staging = Self { file, map, ring };
+        let staging = Self { file, map, ring, failed: AtomicBool::new(false) };
         staging.publish_committed(base);
         staging.publish_durable(base);
         Ok(staging)
@@ -89,8 +91,17 @@ impl Staging {
         let at = self.position(offset);
         let room = self.map.len() - at;
         let (first, rest) = data.split_at(room.min(data.len()));
-        let fits = self.map.write(at, first) && (rest.is_empty() || self.map.write(HEADER, rest));
-        debug_assert!(fits, "a record larger than the ring");
+        debug_assert!(data.len() as u64 <= self.ring, "a record larger than the ring");
+        let kept = self.map.write(at, first) && (rest.is_empty() || self.map.write(HEADER, rest));
+        if !kept {
+            self.failed.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the buffer no longer keeps what is put there: its file system found no room to write it to. What was put is still
+    /// on its way to the log; what comes next must not take this way.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     /// The staged bytes `from..to`, as one or two runs with their log offsets.
@@ -106,6 +117,11 @@ impl Staging {
     #[expect(clippy::cast_possible_truncation, reason = "the ring was mapped, so it fits usize")]
     fn position(&self, offset: u64) -> usize {
         HEADER + (offset % self.ring) as usize
+    }
+
+    #[cfg(test)]
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
     }
 
     pub(crate) fn publish_committed(&self, offset: u64) {

@@ -20,6 +20,10 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::MapAccess;
 use crate::sync::Arc;
+use through::Through;
+
+pub(super) mod in_place;
+mod through;
 
 /// What the offset of a mapping must be a multiple of.
 pub(super) const MAP_ALIGN: u64 = 4096;
@@ -35,6 +39,8 @@ pub(crate) struct Mapping {
     offset: usize,
     len: usize,
     writable: bool,
+    /// Where writes go besides the memory, if the memory is not the file's own.
+    through: Option<Arc<Through>>,
 }
 
 enum Region {
@@ -71,7 +77,17 @@ impl Mapping {
             offset: 0,
             len,
             writable: access == MapAccess::Write,
+            through: None,
         })
+    }
+
+    /// A copy of part of a file that every write goes through to the file, by a call that can fail: where writing to the file's
+    /// own memory could end the process, because the file system has to find room for it.
+    pub(super) fn written_through(file: &File, offset: u64, len: usize) -> io::Result<Self> {
+        let copy = Self::anonymous(len)?;
+        let through = Through::new(file, offset)?;
+        through.load(len, |at, bytes| copy.write(at, bytes))?;
+        Ok(Self { through: Some(Arc::new(through)), ..copy })
     }
 
     /// Zeroed memory that belongs to no file. Large regions take memory only where they are written.
@@ -81,7 +97,7 @@ impl Mapping {
         } else {
             Region::Mapped(MmapOptions::new().len(len).no_reserve_swap().map_anon()?.into())
         };
-        Ok(Self { region: Arc::new(region), offset: 0, len, writable: true })
+        Ok(Self { region: Arc::new(region), offset: 0, len, writable: true, through: None })
     }
 
     /// A part of this mapping as a mapping of its own, over the same memory. `None` if out of range.
@@ -92,6 +108,7 @@ impl Mapping {
             offset: self.offset + offset,
             len,
             writable: self.writable && access == MapAccess::Write,
+            through: self.through.clone(),
         })
     }
 
@@ -139,7 +156,8 @@ impl Mapping {
         true
     }
 
-    /// Copies bytes in. `false`, and nothing copied, if out of range or read-only.
+    /// Copies bytes in. `false` if out of range or read-only, and nothing is copied; or if the copy did not get through to the
+    /// file, see [`Mapping::written_through`].
     ///
     /// Not ordered against other threads: publish what was written with [`Mapping::store_u64`] or a lock.
     #[must_use]
@@ -149,16 +167,20 @@ impl Mapping {
         // be a slice of the same region, hence `copy`, which allows overlap. That nobody holds a slice of the
         // bytes written is the store's promise (see `slice`).
         unsafe { std::ptr::copy(data.as_ptr(), to, data.len()) };
-        true
+        self.reaches_file(offset, data)
     }
 
-    /// Writes zeros. `false`, and nothing written, if out of range or read-only.
+    fn reaches_file(&self, offset: usize, data: &[u8]) -> bool {
+        self.through.as_ref().is_none_or(|file| file.write(self.offset + offset, data))
+    }
+
+    /// Writes zeros. `false` as for [`Mapping::write`].
     #[must_use]
     pub(crate) fn fill_zero(&self, offset: usize, len: usize) -> bool {
         let Some(to) = self.start_mut(offset, len) else { return false };
         // SAFETY: as for `write`.
         unsafe { std::ptr::write_bytes(to, 0, len) };
-        true
+        self.through.is_none() || self.reaches_file(offset, &vec![0; len])
     }
 
     /// Lends bytes without copying. `None` if out of range.
@@ -189,11 +211,12 @@ impl Mapping {
     }
 
     /// Publishes a number, big-endian in memory: whoever loads it also sees everything written before.
-    /// `false` if out of range, not 8-aligned or read-only.
+    /// `false` if out of range, not 8-aligned or read-only, or if it did not get through to the file.
     #[must_use]
     pub(crate) fn store_u64(&self, offset: usize, value: u64) -> bool {
         let word = self.word(offset).filter(|_| self.writable);
-        word.map(|word| word.store(value.to_be(), Ordering::Release)).is_some()
+        let stored = word.map(|word| word.store(value.to_be(), Ordering::Release));
+        stored.is_some() && self.reaches_file(offset, &value.to_be_bytes())
     }
 
     /// Loads a number that [`Mapping::store_u64`] published. `None` if out of range or not 8-aligned.
@@ -304,99 +327,4 @@ impl ForkGuard {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// From the heap and from the kernel.
-    const SIZES: [usize; 2] = [8192, HEAP_MAX + 8192];
-
-    #[test]
-    fn nothing_outside_the_range_is_touched() {
-        for size in SIZES {
-            let map = Mapping::anonymous(size).unwrap();
-            assert!(map.write(size - 3, b"abc"));
-            assert!(!map.write(size - 2, b"xyz"));
-            assert!(!map.write(usize::MAX, b"xyz"));
-            assert!(!map.fill_zero(size - 1, 2));
-            assert!(!map.read(size - 2, &mut [0; 3]));
-            assert_eq!(map.slice(size - 3..size), Some(&b"abc"[..]));
-            assert_eq!(map.slice(size - 3..size + 1), None);
-            assert_eq!(map.slice(Range { start: 5, end: 4 }), None);
-            assert!(!map.store_u64(size - 4, 1));
-            assert_eq!(map.load_u64(size), None);
-        }
-    }
-
-    #[test]
-    fn a_window_shows_the_same_bytes_and_ends_where_it_should() {
-        for size in SIZES {
-            let map = Mapping::anonymous(size).unwrap();
-            assert!(!map.is_shared());
-            let window = map.window(4096, 16, MapAccess::Write).unwrap();
-            assert!(map.is_shared());
-            assert!(window.write(0, b"hello"));
-            assert!(!window.write(12, b"hello"));
-            let mut buf = [0; 5];
-            assert!(map.read(4096, &mut buf));
-            assert_eq!(&buf, b"hello");
-            let inner = window.window(1, 4, MapAccess::Read).unwrap();
-            assert_eq!(inner.slice(0..4), Some(&b"ello"[..]));
-            assert!(map.window(size - 8, 16, MapAccess::Read).is_none());
-        }
-    }
-
-    #[test]
-    fn a_read_only_window_refuses_writes() {
-        let map = Mapping::anonymous(64).unwrap();
-        let window = map.window(0, 64, MapAccess::Read).unwrap();
-        assert!(!window.write(0, b"x"));
-        assert!(!window.fill_zero(0, 1));
-        assert!(!window.store_u64(0, 1));
-        assert!(window.window(0, 8, MapAccess::Write).is_some_and(|map| !map.write(0, b"x")));
-    }
-
-    #[test]
-    fn a_published_number_is_big_endian_and_aligned() {
-        let map = Mapping::anonymous(64).unwrap();
-        assert!(map.store_u64(8, 0x0102_0304_0506_0708));
-        assert_eq!(map.slice(8..16), Some(&[1, 2, 3, 4, 5, 6, 7, 8][..]));
-        assert_eq!(map.load_u64(8), Some(0x0102_0304_0506_0708));
-        assert!(!map.store_u64(4, 1));
-        assert_eq!(map.load_u64(12), None);
-    }
-
-    #[test]
-    fn a_large_region_takes_memory_only_where_written() {
-        let map = Mapping::anonymous(1 << 30).unwrap();
-        assert_eq!(map.resident_pages().unwrap(), 0);
-        assert!(map.write(1 << 29, &[1]));
-        // One page, or one huge page.
-        assert!((1..=512).contains(&map.resident_pages().unwrap()));
-    }
-
-    fn in_forked_child(guard: &ForkGuard) -> bool {
-        // SAFETY: the child calls nothing but loads, `getpid` and `_exit`, all safe after a fork.
-        let child = unsafe { libc::fork() };
-        if child == 0 {
-            let code = i32::from(guard.in_child());
-            // SAFETY: ends the child at once, running nothing of the parent's.
-            unsafe { libc::_exit(code) };
-        }
-        let mut status = 0;
-        // SAFETY: waits for a child of this process.
-        let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
-        assert!(child > 0 && waited == child && libc::WIFEXITED(status));
-        libc::WEXITSTATUS(status) == 1
-    }
-
-    #[test]
-    fn a_forked_child_knows_that_it_is_one() {
-        let guard = ForkGuard::new();
-        assert!(guard.page.is_some());
-        assert!(in_forked_child(&guard));
-        assert!(!guard.in_child());
-        let by_id = ForkGuard { page: None, process: std::process::id() };
-        assert!(in_forked_child(&by_id));
-        assert!(!by_id.in_child());
-    }
-}
+mod tests;

@@ -75,6 +75,11 @@ pub(crate) trait Storage: Send + Sync + Debug {
         self.create_dir_all(dir)
     }
 
+    /// Asks a copy-on-write file system to overwrite in place what will be created in `dir`, so that it can be mapped for writing.
+    fn write_in_place(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Atomically replaces `to` (if it exists) by `from`; both in the same folder or the same file system.
     /// After a crash the old or the new file is there, never a mixture and never neither.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -140,7 +145,7 @@ pub(crate) trait StoreFile: Send + Sync + Debug {
     fn sync(&self) -> io::Result<()>;
 
     /// Maps `len` bytes from `offset`, which must be a multiple of 4096, shared with the file: bytes written through the mapping survive the
-    /// process. The mapping keeps the content alive after the file is closed or removed.
+    /// process. Where the file system could not promise that, each write is a call of its own, and may fail. The mapping keeps the content alive after the file is closed or removed.
     fn map(&self, offset: u64, len: usize, access: MapAccess) -> io::Result<Mapping>;
 
     /// Drops the file's cached pages so that the next read sees what the disk holds. Syncs first.

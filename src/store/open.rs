@@ -237,6 +237,9 @@ fn mark_in_use(storage: &dyn Storage, layout: &Layout) -> Result<()> {
     for dir in [layout.commitlog(), layout.own(), layout.config()] {
         storage.create_dir_all(&dir).map_err(|e| Error::io(e, &dir, "create a store folder"))?;
     }
+    storage
+        .write_in_place(&layout.own())
+        .map_err(|e| Error::io(e, &layout.own(), "look at the file system of"))?;
     let marker = layout.marker();
     put_file(storage, &marker, MARKER_TEXT.as_bytes())?;
     let clean = layout.clean();

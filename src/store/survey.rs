@@ -54,7 +54,8 @@ impl Survey {
             Some(note) if marker => note.broker_died,
             _ => abort,
         };
-        let stamp = CleanStamp::read(storage, layout)?.or(takeover.map(|note| note.stamp));
+        let stamp = CleanStamp::read(storage, layout)?;
+        let stamp = stamp.or_else(|| takeover.map(|note| note.stamp));
         let queue_file_size = match &generation {
             Some(generation) => Some(generation.queue_file_size),
             None => queue_file_size(storage, layout)?,

@@ -10,7 +10,7 @@ use nix::unistd::{Whence, lseek};
 
 use super::super::mapping::check_window;
 use super::super::{Eviction, MapAccess, Mapping, StoreFile};
-use super::{direct, evict};
+use super::{direct, evict, in_place};
 
 const BLOCK: u64 = 4096;
 
@@ -98,6 +98,9 @@ impl StoreFile for DiskFile {
 
     fn map(&self, offset: u64, len: usize, access: MapAccess) -> io::Result<Mapping> {
         check_window(offset, len, self.len()?)?;
+        if access == MapAccess::Write && !in_place::may_map(&self.0)? {
+            return Mapping::written_through(&self.0, offset, len);
+        }
         Mapping::of_file(&self.0, offset, len, access)
     }
 

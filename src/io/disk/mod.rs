@@ -3,6 +3,7 @@
 mod direct;
 mod evict;
 mod file;
+mod in_place;
 mod lock;
 #[cfg(test)]
 mod tests;
@@ -85,6 +86,10 @@ impl Storage for Disk {
 
     fn make_dirs(&self, dir: &Path) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    }
+
+    fn write_in_place(&self, dir: &Path) -> io::Result<()> {
+        in_place::ask(&open_dir(dir)?)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -280,10 +280,10 @@ fn the_last_message_of_a_queue_keeps_its_slot_as_long_as_anything_tells_of_it() 
     assert_eq!(receipt.queue_offset.get(), 3);
 
     // Where nothing tells, the report says so.
-    let mut lost = world.next(world.disk.kill_image());
-    lost.disk.remove_file(&layout().staging(1)).unwrap();
-    behead(&lost.disk, place);
-    assert_eq!(next_offset(&mut lost), 2);
-    let notes = lost.report().notes.join("; ");
+    let mut untold = world.next(world.disk.kill_image());
+    untold.disk.remove_file(&layout().staging(1)).unwrap();
+    behead(&untold.disk, place);
+    assert_eq!(next_offset(&mut untold), 2);
+    let notes = untold.report().notes.join("; ");
     assert!(notes.contains("1 damaged places do not tell which queue"), "{notes}");
 }
