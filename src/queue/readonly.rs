@@ -15,8 +15,8 @@ use super::{QueueStats, TopicStats};
 /// another process at this moment.
 ///
 /// Nothing on disk is changed, not even a lock is taken. Of a store that another process is writing it shows what was visible
-/// there when it was opened; [`ReadOnly::refresh`] looks again. Opening reads the whole log and keeps about 40 bytes in memory for
-/// each message.
+/// there when it was opened; [`ReadOnly::refresh`] looks again, at what is new. Opening reads the whole log and keeps about 40 bytes in
+/// memory for each message.
 ///
 /// ```
 /// # fn main() -> pocketmq::Result<()> {
@@ -81,14 +81,14 @@ impl ReadOnly {
         Ok(Self { image: Image::of(&disk(), &root)?, root })
     }
 
-    /// Looks again, which costs as much as [`ReadOnly::open`].
+    /// Looks again, and reads only what is new in the log; all of it, as [`ReadOnly::open`] does, if somebody else wrote to the
+    /// store, or if what was seen before is not there any more.
     ///
     /// # Errors
     ///
     /// As [`ReadOnly::open`]; what was seen before stays.
     pub fn refresh(&mut self) -> Result<()> {
-        self.image = Image::of(&disk(), &self.root)?;
-        Ok(())
+        self.image.refresh(&disk(), &self.root)
     }
 
     /// Whether another process had the store open when it was looked at.
@@ -103,22 +103,17 @@ impl ReadOnly {
 
     /// All topics that have messages or are configured, with their queues.
     pub fn topics(&self) -> Vec<TopicStats> {
-        let names: std::collections::BTreeSet<&String> =
-            self.image.queues.keys().chain(self.image.topics.keys()).collect();
-        names
-            .into_iter()
-            .map(|name| {
-                let queues = self.image.queues.get(name);
-                let last = queues.and_then(|q| q.keys().next_back()).map_or(0, |last| last + 1);
-                let count = last.max(self.image.topics.get(name).copied().unwrap_or(0));
-                let stats = |id| {
-                    let found = queues.and_then(|q| q.get(&id));
-                    let (min, len) = found.map_or((0, 0), |(first, units)| (*first, units.len()));
-                    QueueStats { id: id.into(), min: min.into(), next: (min + len as u64).into() }
-                };
-                TopicStats { name: name.clone(), queues: (0..count).map(stats).collect() }
-            })
-            .collect()
+        let topic = |name: &String| {
+            let image = &self.image;
+            let count = image.queue_count(name).max(image.topics.get(name).copied().unwrap_or(0));
+            let stats = |id| {
+                let (min, units) = image.units(name, id);
+                let next = min + units.len() as u64;
+                QueueStats { id: id.into(), min: min.into(), next: next.into() }
+            };
+            TopicStats { name: name.clone(), queues: (0..count).map(stats).collect() }
+        };
+        self.image.topic_names().into_iter().map(topic).collect()
     }
 
     /// The records of the commit log in physical order, those of system topics and half messages too.
@@ -141,9 +136,7 @@ impl ReadOnly {
         topic: &str,
         queue: impl Into<QueueId>,
     ) -> impl Iterator<Item = QueueEntry> {
-        let queues = self.image.queues.get(topic);
-        let found = queues.and_then(|q| q.get(&queue.into().get()));
-        let (first, units) = found.map_or((0, &[][..]), |(first, units)| (*first, units));
+        let (first, units) = self.image.units(topic, queue.into().get());
         (first..).zip(units).map(|(offset, unit)| QueueEntry {
             queue_offset: offset.into(),
             log_offset: unit.offset.into(),

@@ -34,7 +34,7 @@ use super::report::History;
 use super::state::{OwnRanges, QueueEnds};
 use super::survey::Survey;
 
-pub(super) use gather::Gathered;
+pub(super) use gather::{Gathered, QueueUnits, Told};
 pub(super) use settle::Starts;
 
 /// What recovery works on.
@@ -260,35 +260,44 @@ impl Recovery<'_> {
     /// Must happen before the first append: an acknowledgement that survived its message would else count for the next message
     /// that gets its offset.
     pub(super) fn progress(&self, config: &Config, recovered: &mut Recovered) -> Result<State> {
-        let mut state = match (&self.survey.generation, self.history) {
-            (Some(generation), History::Clean | History::Crashed) => {
-                let own = self.layout.own();
-                let loaded = progress::load(&**self.storage, &own, generation.number)?;
-                recovered.notes.extend(loaded.notes);
-                loaded.state
-            }
-            _ => State {
-                cursors: config
-                    .group_offsets()
-                    .map(|(group, topic, queue, offset)| CursorRecord {
-                        group: group.to_owned(),
-                        topic: topic.to_owned(),
-                        queue,
-                        acked: progress::Acked::below(offset),
-                    })
-                    .collect(),
-                ..State::default()
-            },
-        };
+        let mut state = self.acknowledged(config, &mut recovered.notes)?;
         let extents = &recovered.extents;
-        let clipped =
-            state.clip(|topic, queue| extents.get(topic)?.get(queue as usize).map(|e| e.next));
-        recovered.notes.extend(clipped.iter().map(|c| {
-            format!(
-                "group {} had acknowledged {} queue {} up to {}, which the log no longer reaches; it is at {} now",
-                c.group, c.topic, c.queue, c.was, c.now
-            )
-        }));
+        clip(&mut state, &mut recovered.notes, |topic, queue| {
+            extents.get(topic)?.get(queue as usize).map(|e| e.next)
+        });
         Ok(state)
     }
+
+    /// What was acknowledged, as whoever wrote the store last has it.
+    pub(super) fn acknowledged(&self, config: &Config, notes: &mut Vec<String>) -> Result<State> {
+        if let (Some(generation), History::Clean | History::Crashed) =
+            (&self.survey.generation, self.history)
+        {
+            let loaded = progress::load(&**self.storage, &self.layout.own(), generation.number)?;
+            notes.extend(loaded.notes);
+            return Ok(loaded.state);
+        }
+        let cursor = |(group, topic, queue, offset): (&str, &str, u32, u64)| CursorRecord {
+            group: group.to_owned(),
+            topic: topic.to_owned(),
+            queue,
+            acked: progress::Acked::below(offset),
+        };
+        Ok(State { cursors: config.group_offsets().map(cursor).collect(), ..State::default() })
+    }
+}
+
+/// Cuts what was acknowledged to what is there: `next` says where a queue ends.
+pub(super) fn clip(
+    state: &mut State,
+    notes: &mut Vec<String>,
+    next: impl Fn(&str, u32) -> Option<u64>,
+) {
+    let clipped = state.clip(next);
+    notes.extend(clipped.iter().map(|c| {
+        format!(
+            "group {} had acknowledged {} queue {} up to {}, which the log no longer reaches; it is at {} now",
+            c.group, c.topic, c.queue, c.was, c.now
+        )
+    }));
 }

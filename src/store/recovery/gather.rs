@@ -67,6 +67,40 @@ pub(in crate::store) struct QueueUnits {
     example: Option<(u64, u64, u64)>,
 }
 
+/// What one record says about its queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) struct Told<S> {
+    topic: S,
+    queue: u32,
+    offset: u64,
+    unit: Unit,
+    sound: Soundness,
+}
+
+impl<'a> Told<&'a str> {
+    /// `None` if the record belongs into no queue.
+    pub(in crate::store) fn by(record: &RecordView<'a>, sound: Soundness) -> Option<Self> {
+        let unit = Unit {
+            offset: record.physical_offset,
+            size: record.size,
+            tags_code: record.tags_code(&DELAY_LEVELS_MS),
+        };
+        let RecordView { topic, queue_id: queue, queue_offset: offset, .. } = *record;
+        (record.is_dispatched() && is_loadable_topic(topic)).then_some(Self {
+            topic,
+            queue,
+            offset,
+            unit,
+            sound,
+        })
+    }
+
+    pub(in crate::store) fn kept(&self) -> Told<String> {
+        let Self { topic, queue, offset, unit, sound } = *self;
+        Told { topic: topic.to_owned(), queue, offset, unit, sound }
+    }
+}
+
 /// What becomes of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -78,6 +112,11 @@ enum Verdict {
 }
 
 impl QueueUnits {
+    /// A queue whose messages are all gone.
+    pub(in crate::store) fn empty_at(next: u64) -> Self {
+        Self { first: next, base: next, ..Self::default() }
+    }
+
     pub(in crate::store) fn next(&self) -> u64 {
         self.base + self.units.len() as u64
     }
@@ -163,40 +202,34 @@ impl<'a> Gathered<'a> {
         record: &RecordView<'_>,
         sound: Soundness,
     ) -> Result<()> {
-        if sound == Soundness::Damaged && !self.is_due(record) {
+        Told::by(record, sound).map_or(Ok(()), |told| self.place(&told))
+    }
+
+    /// As [`Gathered::take`], later. Cannot fail where all units are kept in memory.
+    pub(in crate::store) fn place<S: AsRef<str>>(&mut self, told: &Told<S>) -> Result<()> {
+        let Told { ref topic, queue: id, offset, unit, sound } = *told;
+        let topic = topic.as_ref();
+        if sound == Soundness::Damaged && !self.is_due(topic, id, offset) {
             return Ok(());
         }
-        if !record.is_dispatched() || !is_loadable_topic(record.topic) {
-            return Ok(());
-        }
-        let offset = record.queue_offset;
         if offset > LARGEST_OFFSET {
             self.impossible += 1;
             return Ok(());
         }
-        let unit = Unit {
-            offset: record.physical_offset,
-            size: record.size,
-            tags_code: record.tags_code(&DELAY_LEVELS_MS),
-        };
-        if !self.queues.contains_key(record.topic) {
-            self.queues.insert(record.topic.to_owned(), BTreeMap::new());
+        if !self.queues.contains_key(topic) {
+            self.queues.insert(topic.to_owned(), BTreeMap::new());
         }
-        let proven = self.own.contains(record.physical_offset);
-        let room = self.room(record.physical_offset);
-        let Some(queues) = self.queues.get_mut(record.topic) else { return Ok(()) };
-        let queue = queues.entry(record.queue_id).or_insert_with(|| QueueUnits {
-            first: offset,
-            base: offset,
-            ..QueueUnits::default()
-        });
+        let proven = self.own.contains(unit.offset);
+        let room = self.room(unit.offset);
+        let Some(queues) = self.queues.get_mut(topic) else { return Ok(()) };
+        let queue = queues.entry(id).or_insert_with(|| QueueUnits::empty_at(offset));
         match queue.judge(offset, proven, room) {
             Verdict::Follows(gap) => {
                 if let Some((odd, unit)) = queue.odd.take() {
                     queue.leave_out(odd, unit);
                 }
                 queue.trusted |= proven || !queue.units.is_empty() || queue.base > queue.first;
-                return self.append((record.topic, record.queue_id), gap, unit);
+                return self.append((topic, id), gap, unit);
             }
             Verdict::StartsOver => {
                 let dropped = queue.units.len();
@@ -255,9 +288,9 @@ impl<'a> Gathered<'a> {
         notes.chain(impossible).collect()
     }
 
-    fn is_due(&self, record: &RecordView<'_>) -> bool {
-        let queue = self.queues.get(record.topic).and_then(|q| q.get(&record.queue_id));
-        queue.is_some_and(|queue| queue.next() == record.queue_offset)
+    fn is_due(&self, topic: &str, id: u32, offset: u64) -> bool {
+        let queue = self.queues.get(topic).and_then(|q| q.get(&id));
+        queue.is_some_and(|queue| queue.next() == offset)
     }
 
     fn spill(&mut self) -> Result<()> {

@@ -21,6 +21,7 @@ mod poison;
 mod progress;
 mod queues;
 mod random;
+mod readonly;
 mod scale;
 mod takeover;
 mod times;
