@@ -27,6 +27,11 @@ impl<'a> Fields<'a> {
         self.take().map(u64::from_be_bytes)
     }
 
+    /// Everything that is left.
+    pub(crate) const fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
     /// A length of two bytes, at most `longest`, and that many bytes of UTF-8.
     pub(crate) fn text(&mut self, longest: usize) -> Option<&'a str> {
         let len = usize::from(u16::from_be_bytes(self.take()?));

@@ -6,14 +6,20 @@
 //! │ crc    │ len  │kind│ 0  │ payload   │   all big-endian; `len` is the payload's
 //! └────────┴──────┴────┴────┴───────────┘
 //!
-//! 1 Define      id u32 · queue u32 · start u64 · group text · topic text
+//! 1 Define      id u32 · queue u32 · start u64 · group text · topic text (read, no longer written)
 //! 2 Ack         cursor u32 · from u64 · count u64
 //! 3 Set         cursor u32 · offset u64
 //! 4 Topic       queues u32 · name text
 //! 5 Group       name text
 //! 6 TopicGrown  queues u32 · name text
-//! 7 Seal        next u64                     text = length u16, bytes
+//! 7 Seal        next u64
+//! 8 Begin       id u32 · left u32 · group text · topic text · (queue u32 · start u64)…
+//!                                            text = length u16, bytes
 //! ```
+//!
+//! A group begins in all queues of a topic at once or in none: a `Begin` counts when none is `left`. The starts of more
+//! than [`STARTS_MAX`] queues go into several entries, one after the other in the same journal, of which each says how
+//! many starts are left for those behind it.
 //!
 //! The CRC-32 covers the generation, the journal's number and the entry's number in it (from 0), none of which is
 //! stored, then everything from `len` on: so bytes of another life, another journal or another place in this one
@@ -33,10 +39,47 @@ pub(super) const SEAL: usize = HEADER + 8;
 /// The longest group or topic name that is stored, in bytes: two of them fit into an entry.
 pub(super) const NAME_MAX: usize = 4096;
 
+/// What one queue's start takes in a `Begin`.
+const START: usize = 4 + 8;
+
+/// How many starts one `Begin` holds at most: with the longest names it still fits into an entry.
+pub(super) const STARTS_MAX: usize = 4096;
+
+const _: () = assert!(4 + 4 + 2 * (2 + NAME_MAX) + STARTS_MAX * START <= u16::MAX as usize);
+
+/// Queues and where a group begins in each, as an entry has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Starts<'a>(&'a [[u8; START]]);
+
+impl<'a> Starts<'a> {
+    pub(super) const fn new(bytes: &'a [[u8; START]]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn bytes_of(queue: u32, start: u64) -> [u8; START] {
+        let mut bytes = [0; START];
+        let (number, offset) = bytes.split_at_mut(4);
+        number.copy_from_slice(&queue.to_be_bytes());
+        offset.copy_from_slice(&start.to_be_bytes());
+        bytes
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = (u32, u64)> + use<'a> {
+        self.0.iter().map(|[q0, q1, q2, q3, start @ ..]| {
+            (u32::from_be_bytes([*q0, *q1, *q2, *q3]), u64::from_be_bytes(*start))
+        })
+    }
+
+    pub(super) const fn len(self) -> usize {
+        self.0.len()
+    }
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry<'a> {
-    /// A group begins to consume a queue at `start`. `id` is the number of cursors there were before.
+    /// A group begins to consume a queue at `start`. `id` is the number of cursors there were before. Earlier versions
+    /// wrote one for each queue.
     Define { id: u32, group: &'a str, topic: &'a str, queue: u32, start: u64 },
     /// `count` messages from `from` are done.
     Ack { cursor: u32, from: u64, count: u64 },
@@ -50,6 +93,9 @@ pub(super) enum Entry<'a> {
     TopicGrown { name: &'a str, queues: u32 },
     /// This journal is complete; `next` continues it. 0: nothing does.
     Seal { next: u64 },
+    /// A group begins to consume some queues of a topic. `id` is the number of cursors there were before, those of a
+    /// `Begin` before it that is not complete among them; so many starts are `left` for the entries behind it.
+    Begin { id: u32, left: u32, group: &'a str, topic: &'a str, starts: Starts<'a> },
 }
 
 impl Entry<'_> {
@@ -62,6 +108,7 @@ impl Entry<'_> {
             Self::Group { .. } => 5,
             Self::TopicGrown { .. } => 6,
             Self::Seal { .. } => 7,
+            Self::Begin { .. } => 8,
         }
     }
 
@@ -75,6 +122,9 @@ impl Entry<'_> {
             Self::Topic { name, .. } | Self::TopicGrown { name, .. } => HEADER + 4 + text(name)?,
             Self::Group { name } => HEADER + text(name)?,
             Self::Seal { .. } => SEAL,
+            Self::Begin { group, topic, starts, .. } => {
+                HEADER + 4 + 4 + text(group)? + text(topic)? + starts.len() * START
+            }
         })
     }
 }
@@ -154,6 +204,13 @@ fn put_payload(out: &mut Vec<u8>, entry: &Entry<'_>) {
             put_text(out, name);
         }
         Entry::Seal { next } => out.extend_from_slice(&next.to_be_bytes()),
+        Entry::Begin { id, left, group, topic, starts } => {
+            out.extend_from_slice(&id.to_be_bytes());
+            out.extend_from_slice(&left.to_be_bytes());
+            put_text(out, group);
+            put_text(out, topic);
+            out.extend_from_slice(starts.0.as_flattened());
+        }
     }
 }
 
@@ -213,6 +270,13 @@ fn decode_payload(kind: u8, payload: &[u8]) -> Option<Entry<'_>> {
         5 => Entry::Group { name: fields.text(NAME_MAX)? },
         6 => Entry::TopicGrown { queues: fields.u32()?, name: fields.text(NAME_MAX)? },
         7 => Entry::Seal { next: fields.u64()? },
+        8 => {
+            let (id, left) = (fields.u32()?, fields.u32()?);
+            let (group, topic) = (fields.text(NAME_MAX)?, fields.text(NAME_MAX)?);
+            let (starts, rest) = fields.rest().as_chunks();
+            let fits = rest.is_empty() && (1..=STARTS_MAX).contains(&starts.len());
+            return fits.then_some(Entry::Begin { id, left, group, topic, starts: Starts(starts) });
+        }
         _ => return None,
     };
     fields.is_empty().then_some(entry)

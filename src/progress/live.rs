@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::cursor::{Cursor, Cursors};
 use super::durability::Syncer;
-use super::format::Entry;
+use super::format::{Entry, STARTS_MAX, Starts};
 use super::journal::{Blank, Journal};
 use super::ranges::Acked;
 use super::recovery::remove;
@@ -127,18 +127,20 @@ impl Progress {
     }
 
     /// The cursors of a group in several queues of a topic, made where there are none, each with everything below its start
-    /// acknowledged. One sync makes all durable.
+    /// acknowledged. Durable when it returns; until then a crash leaves all that are new or none of them.
     pub(crate) fn define_all(
         &self,
         group: &str,
         topic: &str,
         starts: &[(u32, u64)],
     ) -> Result<Vec<Cursor>> {
-        let mut cursors = Vec::with_capacity(starts.len());
         let mut live = self.writable()?;
-        for (queue, start) in starts {
-            cursors.push(self.define_one(&mut live, group, topic, (*queue, *start))?);
-        }
+        // Each queue once, whatever the caller says.
+        let unknown = |(queue, _): &&(u32, u64)| live.cursors.find(group, topic, *queue).is_none();
+        let fresh: BTreeMap<u32, u64> = starts.iter().filter(unknown).copied().collect();
+        self.begin(&mut live, (group, topic), &fresh)?;
+        let find = |(queue, _): &(u32, u64)| live.cursors.find(group, topic, *queue).cloned();
+        let cursors: Vec<_> = starts.iter().filter_map(find).collect();
         drop(live);
         if let Some(last) = cursors.iter().map(Cursor::defined).max() {
             self.sync_to(last)?;
@@ -146,27 +148,39 @@ impl Progress {
         Ok(cursors)
     }
 
-    fn define_one(
+    /// Writes down that a group begins in some queues. After a failure it began in none of them.
+    fn begin(
         &self,
-        live: &mut MutexGuard<'_, Live>,
-        group: &str,
-        topic: &str,
-        (queue, start): (u32, u64),
-    ) -> Result<Cursor> {
-        let known = live.cursors.find(group, topic, queue).cloned();
-        let cursor = if let Some(known) = known {
-            known
-        } else {
+        live: &mut Live,
+        (group, topic): (&str, &str),
+        starts: &BTreeMap<u32, u64>,
+    ) -> Result<()> {
+        let bytes: Vec<_> = starts.iter().map(|(q, start)| Starts::bytes_of(*q, *start)).collect();
+        let (mut id, mut left) = (live.cursors.next_id(), bytes.len());
+        let mut entries = Vec::new();
+        for part in bytes.chunks(STARTS_MAX) {
+            left -= part.len();
+            let (this, after) = (id.ok_or_else(too_many)?, narrow(left)?);
+            let starts = Starts::new(part);
+            entries.push(Entry::Begin { id: this, left: after, group, topic, starts });
+            id = this.checked_add(narrow(part.len())?);
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        // Room for all of them in one journal, before the first is written.
+        self.reserve(live, &entries)?;
+        for entry in &entries {
+            self.record(live, entry)?;
+        }
+        let written = live.written;
+        for (&queue, &start) in starts {
             let id = live.cursors.next_id().ok_or_else(too_many)?;
-            let entry = Entry::Define { id, group, topic, queue, start };
-            self.reserve(live, &entry)?;
-            self.record(live, &entry)?;
             let (group, topic) = (group.to_owned(), topic.to_owned());
             let record = CursorRecord { group, topic, queue, acked: Acked::below(start) };
-            let written = live.written;
-            live.cursors.add(id, record, written)
-        };
-        Ok(cursor)
+            live.cursors.add(id, record, written);
+        }
+        Ok(())
     }
 
     /// Acknowledges a range; says how many of its offsets were not acknowledged before.
@@ -181,7 +195,7 @@ impl Progress {
         let entry = Entry::Ack { cursor: cursor.id(), from, count };
         let mut live = self.writable()?;
         live.check(cursor)?;
-        self.reserve(&mut live, &entry)?;
+        self.reserve(&mut live, &[entry])?;
         // Held until the entry is written: nobody sees an acknowledgement that a crash could still take back.
         let mut acked = cursor.acked();
         let fresh = acked.insert(range);
@@ -200,7 +214,7 @@ impl Progress {
         let entry = Entry::Set { cursor: cursor.id(), offset };
         let mut live = self.writable()?;
         live.check(cursor)?;
-        self.reserve(&mut live, &entry)?;
+        self.reserve(&mut live, &[entry])?;
         let mut acked = cursor.acked();
         self.record(&mut live, &entry)?;
         acked.set(offset);
@@ -221,7 +235,7 @@ impl Progress {
                 } else {
                     Entry::Topic { name, queues }
                 };
-                self.reserve(&mut live, &entry)?;
+                self.reserve(&mut live, &[entry])?;
                 self.record(&mut live, &entry)?;
                 let written = live.written;
                 live.topics.insert(name.to_owned(), (queues, written));
@@ -239,7 +253,7 @@ impl Progress {
             noted
         } else {
             let entry = Entry::Group { name };
-            self.reserve(&mut live, &entry)?;
+            self.reserve(&mut live, &[entry])?;
             self.record(&mut live, &entry)?;
             let written = live.written;
             live.groups.insert(name.to_owned(), written);
@@ -286,10 +300,11 @@ impl Progress {
         if live.closed { Err(Error::closed()) } else { Ok(live) }
     }
 
-    /// Makes room for an entry, with a new journal if need be. After a failure nothing has changed.
-    fn reserve(&self, live: &mut Live, entry: &Entry<'_>) -> Result<()> {
+    /// Makes room for entries in one journal, a new one if need be. After a failure nothing has changed.
+    fn reserve(&self, live: &mut Live, entries: &[Entry<'_>]) -> Result<()> {
         let too_long = || Error::new(ErrorKind::TooLarge, "a name is too long");
-        let len = entry.size().ok_or_else(too_long)?;
+        let sizes = entries.iter().map(Entry::size);
+        let len = sizes.sum::<Option<usize>>().ok_or_else(too_long)?;
         if live.journal.reserve(len).map_err(|e| self.unless_full(e))? {
             return Ok(());
         }
@@ -327,6 +342,11 @@ impl Live {
             Err(Error::invalid("the cursor belongs to another opening of the queue"))
         }
     }
+}
+
+/// A number of cursors, as entries have it.
+fn narrow(count: usize) -> Result<u32> {
+    u32::try_from(count).map_err(|_| too_many())
 }
 
 fn too_many() -> Error {

@@ -72,6 +72,9 @@ pub(super) struct Replay {
     topics: BTreeMap<String, u32>,
     groups: BTreeSet<String>,
     cursors: Vec<CursorRecord>,
+    /// Of a start whose last entry was not read yet, and how many more it has: they count all together or not at all.
+    begun: Vec<CursorRecord>,
+    left: u32,
 }
 
 impl Replay {
@@ -80,22 +83,22 @@ impl Replay {
             topics: state.topics.into_iter().map(|topic| (topic.name, topic.queues)).collect(),
             groups: state.groups.into_iter().collect(),
             cursors: state.cursors,
+            begun: Vec::new(),
+            left: 0,
         }
     }
 
     /// Applies one entry. An entry whose checksum is right and that still makes no sense was never written by us.
     pub(super) fn apply(&mut self, entry: &Entry<'_>) -> Result<(), &'static str> {
+        if self.left > 0 && !matches!(entry, Entry::Begin { .. }) {
+            return Err("a journal entry stands between those of one start");
+        }
         match *entry {
             Entry::Define { id, group, topic, queue, start } => {
-                if usize::try_from(id) != Ok(self.cursors.len()) {
-                    return Err("a journal entry defines a cursor out of order");
-                }
-                self.cursors.push(CursorRecord {
-                    group: group.to_owned(),
-                    topic: topic.to_owned(),
-                    queue,
-                    acked: Acked::below(start),
-                });
+                self.begin((id, 0), (group, topic), [(queue, start)].into_iter())?;
+            }
+            Entry::Begin { id, left, group, topic, starts } => {
+                self.begin((id, left), (group, topic), starts.iter())?;
             }
             Entry::Ack { cursor, from, count } => {
                 let end = from.checked_add(count).ok_or("a journal entry acknowledges too much")?;
@@ -114,12 +117,40 @@ impl Replay {
         Ok(())
     }
 
+    fn begin(
+        &mut self,
+        (id, left): (u32, u32),
+        (group, topic): (&str, &str),
+        starts: impl Iterator<Item = (u32, u64)>,
+    ) -> Result<(), &'static str> {
+        if usize::try_from(id) != Ok(self.cursors.len() + self.begun.len()) {
+            return Err("a journal entry defines a cursor out of order");
+        }
+        let before = self.begun.len();
+        self.begun.extend(starts.map(|(queue, start)| CursorRecord {
+            group: group.to_owned(),
+            topic: topic.to_owned(),
+            queue,
+            acked: Acked::below(start),
+        }));
+        let count = u32::try_from(self.begun.len() - before).ok();
+        if self.left > 0 && count.and_then(|count| count.checked_add(left)) != Some(self.left) {
+            return Err("the journal entries of one start do not fit together");
+        }
+        self.left = left;
+        if left == 0 {
+            self.cursors.append(&mut self.begun);
+        }
+        Ok(())
+    }
+
     fn acked(&mut self, cursor: u32) -> Result<&mut Acked, &'static str> {
         let index = usize::try_from(cursor).unwrap_or(usize::MAX);
         let record = self.cursors.get_mut(index);
         record.map(|record| &mut record.acked).ok_or("a journal entry names an unknown cursor")
     }
 
+    /// What the entries add up to, without a start that is not complete.
     pub(super) fn into_state(self) -> State {
         State {
             topics: self

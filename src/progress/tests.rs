@@ -19,6 +19,7 @@ mod crash;
 mod damage;
 mod model;
 mod sharing;
+mod starts;
 
 const DIR: &str = "pocketmq";
 

@@ -1,10 +1,10 @@
 //! The bytes of entries and snapshots: there and back, and every flaw noticed.
 
 use super::*;
-use crate::progress::format::{Decoded, Entry, Scratch, Seed, decode};
+use crate::progress::format::{Decoded, Entry, Scratch, Seed, Starts, decode};
 use crate::progress::snapshot::{self, Snapshot};
 
-const ENTRIES: [Entry<'static>; 7] = [
+const ENTRIES: [Entry<'static>; 8] = [
     Entry::Define { id: 1, group: "g", topic: "t", queue: 2, start: 3 },
     Entry::Ack { cursor: 1, from: 2, count: 3 },
     Entry::Set { cursor: 4, offset: 5 },
@@ -12,6 +12,13 @@ const ENTRIES: [Entry<'static>; 7] = [
     Entry::Group { name: "g" },
     Entry::TopicGrown { name: "t", queues: 7 },
     Entry::Seal { next: 8 },
+    Entry::Begin {
+        id: 9,
+        left: 10,
+        group: "g",
+        topic: "t",
+        starts: Starts::new(&[[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2], [3; 12]]),
+    },
 ];
 
 #[test]
@@ -51,6 +58,21 @@ fn an_acknowledgement_takes_these_bytes() {
     covered.extend_from_slice(&body);
     assert_eq!(bytes[..4], crc32fast::hash(&covered).to_be_bytes());
     assert_eq!(bytes[4..], body);
+}
+
+#[test]
+fn a_start_takes_these_bytes() {
+    let mut scratch = Scratch::default();
+    let starts = [Starts::bytes_of(1, 2), Starts::bytes_of(3, 4)];
+    let starts = Starts::new(&starts);
+    let entry = Entry::Begin { id: 5, left: 6, group: "g", topic: "tt", starts };
+    let body = [
+        &[0, 39, 8, 0, 0, 0, 0, 5, 0, 0, 0, 6, 0, 1, b'g', 0, 2, b't', b't'][..],
+        &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2],
+        &[0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4],
+    ];
+    assert_eq!(scratch.encode(Seed::new(7, 1), 0, &entry)[4..], body.concat());
+    assert_eq!(starts.iter().collect::<Vec<_>>(), [(1, 2), (3, 4)]);
 }
 
 #[test]

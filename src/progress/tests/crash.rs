@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{Error, Result};
 use crate::io::sim::{Fault, FaultKind, SimDisk};
-use crate::progress::format::{self, Entry};
+use crate::progress::format::{self, Entry, Starts};
 
 const STEPS: usize = 700;
 /// Two pages: a failed sync can lose one that is not written again.
@@ -205,7 +205,9 @@ fn without_a_sync_a_power_cut_may_take_acks_and_with_one_it_may_not() {
 /// Acknowledges in order until the next acknowledgement will find the journal full.
 fn fill(progress: &Progress, disk: &SimDisk) -> Cursor {
     let cursor = progress.define("g", "t", 0, 0).unwrap();
-    let defined = Entry::Define { id: 0, group: "g", topic: "t", queue: 0, start: 0 };
+    let start = [Starts::bytes_of(0, 0)];
+    let starts = Starts::new(&start);
+    let defined = Entry::Begin { id: 0, left: 0, group: "g", topic: "t", starts };
     let acks = (4096 - format::SEAL - defined.size().unwrap()) / format::ACK;
     for offset in 0..u64::try_from(acks).unwrap() {
         let before = disk.operations();
