@@ -23,10 +23,14 @@ impl Progress {
         })
     }
 
-    /// Nothing is written after `error`.
+    /// Nothing is written after `error`, which never says [`ErrorKind::Full`]: that would mean that nothing has happened.
     pub(super) fn poisoned_by(&self, error: Error) -> Error {
         self.poison.get_or_init(|| error.to_string());
-        error
+        if error.kind() != ErrorKind::Full {
+            return error;
+        }
+        let what = "there was no space for what was written already";
+        Error::new(ErrorKind::Io, what).caused_by(error)
     }
 
     /// No room is a reason to try again later, anything else to stop.
@@ -38,6 +42,8 @@ impl Progress {
     ///
     /// Up to the seal only new files are touched, which nobody relies on: what fails there costs nothing.
     pub(super) fn turn_over(&self, live: &mut Live, room: Option<usize>) -> Result<()> {
+        // An empty journal has no blocks yet; any other has the seal's already.
+        live.journal.reserve(0).map_err(|e| self.unless_full(e))?;
         let (storage, dir) = (&*self.storage, &*self.dir);
         let (generation, sequence, number) =
             (self.generation, live.sequence + 1, live.next_journal);

@@ -127,10 +127,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Says that the journal is complete and which one continues it (0: none). The last thing written to it.
+    /// Says that the journal is complete and which one continues it (0: none). The last thing written to it, where room was
+    /// reserved.
     pub(super) fn seal(&mut self, next: u64) -> Result<()> {
-        // An empty journal has no blocks yet; any other has the seal's reserved.
-        self.reserve(0)?;
         self.append(&Entry::Seal { next })?;
         // With a successor the old entries need not be durable: the next snapshot has them, and a journal that
         // does not lead to its successor is never taken for complete. Only the last one has none to miss.
@@ -144,7 +143,7 @@ impl Journal {
 
 /// Makes what was written to the journal durable.
 pub(super) fn sync(file: &dyn StoreFile, path: &Path) -> Result<()> {
-    file.sync().map_err(|e| Error::io(e, path, "sync the progress journal"))
+    file.sync().map_err(|e| Error::lost_sync(e, path, "the progress journal"))
 }
 
 /// How the entries of a journal end.

@@ -260,6 +260,55 @@ fn after_a_failed_sync_nothing_is_called_durable_any_more() {
 }
 
 #[test]
+fn no_space_for_what_was_promised_is_a_failed_write() {
+    let run = Run::begin();
+    let cursor = run.progress.cursor("g", "t", 0).unwrap();
+    run.progress.ack(&cursor, 0..1).unwrap();
+    run.disk.fail_at(1, Fault::once(FaultKind::Enospc));
+    assert_eq!(run.progress.sync().unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(run.progress.sync().unwrap_err().kind(), ErrorKind::Poisoned);
+}
+
+#[test]
+fn no_space_changes_nothing_or_stops_everything_and_says_which() {
+    let (_, operations) = Run::expected();
+    let (mut full, mut failed) = (0, 0);
+    // And a life in which nothing happens before it ends: its journal has no blocks.
+    let idle = |fault: Option<u64>| {
+        let disk = SimDisk::new(1);
+        disk.create_dir_all(Path::new(DIR)).unwrap();
+        let progress = begin(&(Arc::new(disk.clone()) as _), 1, State::default());
+        if let Some(n) = fault {
+            disk.fail_at(n, Fault::once(FaultKind::Enospc));
+        }
+        let before = disk.operations();
+        (progress.close(), disk.operations() - before, progress)
+    };
+    let (_, idle_operations, _) = idle(None);
+    for n in 1..=operations + idle_operations {
+        let (result, progress) = if n > operations {
+            let (result, _, progress) = idle(Some(n - operations));
+            (result, progress)
+        } else {
+            let mut run = Run::begin();
+            run.disk.fail_at(n, Fault::once(FaultKind::Enospc));
+            (run.finish(), run.progress)
+        };
+        let Err(error) = result else { continue };
+        let stopped = progress.healthy().is_err();
+        match error.kind() {
+            ErrorKind::Full => full += 1,
+            kind => failed += usize::from(kind == ErrorKind::Io),
+        }
+        assert_eq!(stopped, error.kind() == ErrorKind::Io, "operation {n}: {error:?}");
+        if !stopped {
+            progress.close().unwrap_or_else(|e| panic!("operation {n}: {e:?}"));
+        }
+    }
+    assert!(full > 0 && failed > 0, "{full} full, {failed} failed");
+}
+
+#[test]
 fn a_close_whose_snapshot_is_damaged_later_loses_nothing() {
     for seed in 0..16 {
         let mut run = Run::begin();

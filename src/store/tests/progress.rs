@@ -1,6 +1,8 @@
 //! What was acknowledged, after a crash.
 
 use crate::consumer::{ConsumerBuilder, Start};
+use crate::error::ErrorKind;
+use crate::io::sim::{Fault, FaultKind};
 use crate::options::Flush;
 
 use super::model::Left;
@@ -71,6 +73,18 @@ fn where_a_group_begins_is_durable_when_it_is_made() {
     world.send_all("t", [100; 2]);
     let mut next = world.after_kill();
     assert_eq!(next.consume(("t", "late"), 100, |_| Ack::No).unwrap(), 2);
+}
+
+#[test]
+fn acknowledgements_that_find_no_space_on_the_disk_after_all_stop_the_store() {
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [100; 5]);
+    world.consume(("t", "g"), 5, |_| Ack::Yes).unwrap();
+    world.disk.fail_at(1, Fault::once(FaultKind::Enospc));
+    let error = world.sync_progress().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error:?}");
+    assert_eq!(world.send("t", 100).unwrap_err().kind(), ErrorKind::Poisoned);
+    assert!(world.close().is_err());
 }
 
 #[test]
