@@ -1,5 +1,7 @@
 //! Closing: everything durable, the directory as a broker expects it, the stamp that makes the next open quick.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::config::groups::Groups;
 use crate::config::json::Value;
 use crate::config::offsets::ConsumerOffsets;
@@ -10,12 +12,14 @@ use crate::io::Storage;
 use crate::io::small::{read_small, remove_if_there, write_small};
 use crate::layout::Layout;
 use crate::message::names::{is_loadable_topic, validate_group};
+use crate::progress::State;
 use crate::sync::{Arc, Ordering};
 
 use super::append::Notices;
 use super::checkpoint::Checkpoint;
 use super::state::CleanStamp;
 use super::survey::CONFIG_FILES;
+use super::topics::Topic;
 use super::{Store, Threads};
 
 /// Queues, readable and writable: RocketMQ's permission bits 4 and 2.
@@ -187,6 +191,10 @@ impl Store {
             above += cursor.acked.acked_above();
             config.offsets.set(&cursor.topic, &cursor.group, cursor.queue, watermark);
         }
+        for (topic, group, queue) in self.queues_without_progress(&state) {
+            let begins = topic.queue(queue).map_or(0, |q| q.extent().min);
+            config.offsets.set(topic.name(), group, queue, begins);
+        }
         let dir = self.layout.config();
         let [topics, groups, offsets] = CONFIG_FILES;
         let values = [
@@ -199,6 +207,22 @@ impl Store {
         }
         self.write_broker_conf()?;
         Ok(above)
+    }
+
+    /// Queues that appeared after a group of their topic last looked. Here it would begin with their oldest message; a broker
+    /// has rules of its own for a queue without an offset, and may pass over what is there.
+    fn queues_without_progress<'a>(&self, state: &'a State) -> Vec<(Arc<Topic>, &'a str, u32)> {
+        let mut known: BTreeMap<(&str, &str), BTreeSet<u32>> = BTreeMap::new();
+        for cursor in &state.cursors {
+            known.entry((&cursor.topic, &cursor.group)).or_default().insert(cursor.queue);
+        }
+        let mut without = Vec::new();
+        for ((topic, group), queues) in known {
+            let Some(topic) = self.topics.get(topic) else { continue };
+            let unknown = (0..topic.queue_count()).filter(|queue| !queues.contains(queue));
+            without.extend(unknown.map(|queue| (Arc::clone(&topic), group, queue)));
+        }
+        without
     }
 
     /// The settings that a broker needs to open this directory, where they are not its defaults.

@@ -109,6 +109,30 @@ fn a_changed_config_file_means_that_somebody_was_here() {
 }
 
 #[test]
+fn a_group_has_an_offset_in_every_queue_also_in_those_it_never_saw() {
+    let mut world = closed();
+    let config = layout().config();
+    let topics = config.join("topics.json");
+    let text = String::from_utf8(world.disk.read_file(&topics).unwrap()).unwrap();
+    let more = text.replace("QueueNums\":1", "QueueNums\":3");
+    assert_ne!(more, text);
+    world.disk.write_file(&topics, more.as_bytes());
+    world.open().unwrap();
+    assert_eq!(world.store().topics.get("t").unwrap().queue_count(), 3);
+    // The group asks for nothing, so it has no progress in the new queues.
+    assert!(world.store().progress.cursor("g", "t", 1).is_none());
+    world.close().unwrap();
+    let offsets = world.disk.read_file(config.join("consumerOffset.json")).unwrap();
+    let offsets = String::from_utf8(offsets).unwrap();
+    let offsets: String = offsets.split_whitespace().collect();
+    assert!(offsets.contains("\"t@g\":{0:3,1:0,2:0}"), "{offsets}");
+    world.open().unwrap();
+    assert_eq!(world.history(), History::Clean);
+    world.check_log("grown");
+    world.check_works("grown");
+}
+
+#[test]
 fn a_log_that_grew_means_that_somebody_was_here() {
     let mut world = closed();
     let end = log_end(&world);
