@@ -18,14 +18,29 @@ pub struct Delivery<V> {
     handle: Handle,
 }
 
-/// The part that settles, apart from the value, so that a value can be moved out.
-struct Handle {
+/// The part that settles, apart from the value, so that a value can be moved out. What unwinds drops it, and so gives the
+/// message back.
+pub(super) struct Handle {
     message: Message,
     dispatch: Arc<Dispatch>,
     settled: bool,
 }
 
 impl Handle {
+    pub(super) fn new(message: Message, dispatch: &Arc<Dispatch>) -> Self {
+        Self { message, dispatch: Arc::clone(dispatch), settled: false }
+    }
+
+    pub(super) fn body(&self) -> &[u8] {
+        self.message.body()
+    }
+
+    /// The payload does not decode.
+    pub(super) fn park(mut self) {
+        self.settled = true;
+        self.dispatch.park(self.place());
+    }
+
     fn place(&self) -> (u32, u64) {
         (self.message.queue().get(), self.message.queue_offset().get())
     }
@@ -47,8 +62,7 @@ impl Drop for Handle {
 }
 
 impl<V> Delivery<V> {
-    pub(super) fn new(value: V, message: Message, dispatch: &Arc<Dispatch>) -> Self {
-        let handle = Handle { message, dispatch: Arc::clone(dispatch), settled: false };
+    pub(super) fn new(value: V, handle: Handle) -> Self {
         Self { value, handle }
     }
 

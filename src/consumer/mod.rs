@@ -18,6 +18,8 @@ use crate::store::Store;
 use crate::store::topics::Topic as StoredTopic;
 use crate::sync::Arc;
 
+use delivery::Handle;
+
 pub use delivery::Delivery;
 
 /// Where a group begins that has no progress yet.
@@ -206,12 +208,13 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
             if messages.is_empty() {
                 break;
             }
-            for message in messages.drain(..) {
-                match C::decode(message.body()) {
-                    Ok(value) => deliveries.push(Delivery::new(value, message, &self.dispatch)),
-                    Err(_) => {
-                        self.dispatch.park((message.queue().get(), message.queue_offset().get()));
-                    }
+            // All of them first: a codec that panics must not strand those behind.
+            let handles: Vec<_> =
+                messages.drain(..).map(|message| Handle::new(message, &self.dispatch)).collect();
+            for handle in handles {
+                match C::decode(handle.body()) {
+                    Ok(value) => deliveries.push(Delivery::new(value, handle)),
+                    Err(_) => handle.park(),
                 }
             }
         }

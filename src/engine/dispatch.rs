@@ -108,6 +108,11 @@ impl Dispatch {
         &self.group
     }
 
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> impl Sized {
+        self.state.lock()
+    }
+
     pub(crate) fn in_flight(&self) -> usize {
         self.state.lock().in_flight
     }
@@ -277,6 +282,10 @@ impl Dispatch {
 
     /// A message that was handed out and dropped: somebody else may have it at once.
     pub(crate) fn put_back(&self, place: Place) {
+        // Before the lock: in a forked child its holder may not exist.
+        if self.store.check_parent().is_err() {
+            return;
+        }
         let mut state = self.state.lock();
         self.give_back(&mut state, place);
         self.ready.notify_one();
@@ -284,6 +293,9 @@ impl Dispatch {
 
     /// A message whose payload does not decode: tried again later, with its bytes untouched.
     pub(crate) fn park(&self, place: Place) {
+        if self.store.check_parent().is_err() {
+            return;
+        }
         let mut state = self.state.lock();
         state.in_flight -= 1;
         let attempts = state.attempts.entry(place).or_default();

@@ -1,10 +1,12 @@
 //! The running queue behind all handles: the store, its threads, and the groups that consume from it.
 
+mod closing;
 pub(crate) mod dispatch;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use crate::clock::{Clock, SystemClock};
@@ -13,10 +15,11 @@ use crate::io::Storage;
 use crate::io::disk::{Disk, resolve};
 use crate::io::memory::Memory;
 use crate::options::Options;
+use crate::store::Store;
 use crate::store::close::Closed;
-use crate::store::{Store, Threads};
 use crate::sync::{Arc, Mutex};
 
+use closing::{Closer, Closing};
 use dispatch::Dispatch;
 
 /// Size of the log's files in memory, and of its queues' files: small, so that memory is given back early, but the largest
@@ -28,10 +31,13 @@ const MEMORY_QUEUE_FILE: u64 = 20 * 4096;
 #[derive(Debug)]
 pub(crate) struct Engine {
     store: Arc<Store>,
-    threads: Mutex<Threads>,
-    /// By group and topic. Taken before a dispatch's own lock.
-    groups: Mutex<HashMap<(String, String), Arc<Dispatch>>>,
+    closing: Arc<Closing>,
+    /// Taken before a dispatch's own lock.
+    groups: Arc<Groups>,
 }
+
+/// By group and topic.
+type Groups = Mutex<HashMap<(String, String), Arc<Dispatch>>>;
 
 impl Engine {
     pub(crate) fn open(root: &Path, options: &Options) -> Result<Arc<Self>> {
@@ -58,8 +64,8 @@ impl Engine {
         let (store, threads) = Store::open(storage, clock, root, options)?;
         Ok(Arc::new(Self {
             store,
-            threads: Mutex::new(threads),
-            groups: Mutex::new(HashMap::new()),
+            closing: Arc::new(Closing::new(threads)),
+            groups: Arc::default(),
         }))
     }
 
@@ -87,13 +93,19 @@ impl Engine {
         self.groups.lock().values().map(Arc::clone).collect()
     }
 
+    /// See [`Queue::close`](crate::Queue::close).
     pub(crate) fn close(&self) -> Result<Closed> {
-        let threads = std::mem::take(&mut *self.threads.lock());
-        let closed = self.store.close(threads);
-        for dispatch in self.dispatches() {
-            dispatch.wake_all();
+        // Before any lock: in a forked child its holder may not exist.
+        self.store.check_parent()?;
+        self.closer().close(closing::spawn)
+    }
+
+    fn closer(&self) -> Closer {
+        Closer {
+            store: Arc::clone(&self.store),
+            groups: Arc::clone(&self.groups),
+            closing: Arc::clone(&self.closing),
         }
-        closed
     }
 }
 
@@ -104,16 +116,12 @@ pub(crate) fn disk() -> Arc<dyn Storage> {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // Nobody is left to tell; whoever wants to know calls `close`.
-        let threads = std::mem::take(self.threads.get_mut());
-        if !threads.is_current() {
-            let _ = self.store.close(threads);
+        if self.store.check_parent().is_err() {
+            // Threads of the parent's, which this process cannot even let go.
+            let _stays = ManuallyDrop::new(Arc::clone(&self.closing));
             return;
         }
-        // The store's threads hold no engine, but they wake futures, and a woken future may have been the last holder. A
-        // thread cannot wait for its own end, so another one closes.
-        let store = Arc::clone(&self.store);
-        let close = move || drop(store.close(threads));
-        let _ = std::thread::Builder::new().name("pocketmq-close".to_owned()).spawn(close);
+        // Nobody is left to tell; whoever wants to know calls `close`.
+        let _ = self.closer().close(closing::spawn);
     }
 }

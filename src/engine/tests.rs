@@ -14,6 +14,8 @@ use crate::producer::Producer;
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Ordering};
 use crate::{ErrorKind, Start};
 
+mod closing;
+
 /// Memory whose syncs of log files wait while the gate is shut.
 #[derive(Debug)]
 struct Gated {
@@ -143,15 +145,17 @@ impl StoreFile for GatedFile {
 fn gated(flush: Flush, timeout: Duration) -> (Arc<Engine>, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     let storage = Gated { inner: Memory::new(None), gate: Arc::clone(&gate) };
+    (open(Arc::new(storage), flush, timeout), gate)
+}
+
+fn open(storage: Arc<dyn Storage>, flush: Flush, timeout: Duration) -> Arc<Engine> {
     let options = Options::default()
         .flush(flush)
         .sync_timeout(timeout)
         .segment_size(1 << 20)
         .staging_size(64 << 10)
         .line(3);
-    let engine =
-        Engine::open_on(Arc::new(storage), Arc::new(SystemClock), Path::new("/q"), &options);
-    (engine.unwrap(), gate)
+    Engine::open_on(storage, Arc::new(SystemClock), Path::new("/q"), &options).unwrap()
 }
 
 fn producer(engine: &Arc<Engine>) -> Producer<[u8], Raw> {

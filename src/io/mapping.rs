@@ -326,5 +326,25 @@ impl ForkGuard {
     }
 }
 
+/// What `run` says in a forked child, which has no other thread and 20 seconds. `None` if it did not get there.
+#[cfg(test)]
+pub(crate) fn code_of_forked_child(run: impl FnOnce() -> i32) -> Option<i32> {
+    // SAFETY: of the parent's threads the child has this one only. It takes no lock of theirs but the allocator's, which the
+    // C library hands to it in order.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: takes a number. Ends the child if it waits for something that never comes.
+        unsafe { libc::alarm(20) };
+        let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or(101);
+        // SAFETY: ends the child at once, running nothing of the parent's.
+        unsafe { libc::_exit(code) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for a child of this process.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert!(child > 0 && waited == child, "no child");
+    libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))
+}
+
 #[cfg(test)]
 mod tests;

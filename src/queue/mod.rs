@@ -181,12 +181,17 @@ impl Queue {
     /// # Errors
     ///
     /// The first write or sync that failed; the store is then recovered at the next open. Whatever happens, the lock is
-    /// given up.
+    /// given up. A later call says [`ErrorKind::Closed`](crate::ErrorKind::Closed) and repeats why; after a close that worked it
+    /// works again and changes nothing.
+    ///
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) in a waker that runs on one of the queue's own threads, which cannot wait for
+    /// their own end: closing then goes on in the background, and a call from any other thread waits for it.
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) in a forked child.
     pub fn close(&self) -> Result<()> {
         self.close_with_report().map(drop)
     }
 
-    /// As [`Queue::close`], and says what a broker that takes over would make of it.
+    /// As [`Queue::close`], and says what a broker that takes over would make of it: every call says the same.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 //! Closing: everything durable, the directory as a broker expects it, the stamp that makes the next open quick.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread::ThreadId;
 
 use crate::config::groups::Groups;
 use crate::config::json::Value;
@@ -8,6 +9,7 @@ use crate::config::offsets::ConsumerOffsets;
 use crate::config::topics::{TopicConfig, Topics as TopicsFile};
 use crate::config::{self, to_text};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flush::Target;
 use crate::io::Storage;
 use crate::io::small::{read_small, remove_if_there, write_small};
 use crate::layout::Layout;
@@ -83,14 +85,28 @@ pub(crate) struct Closed {
     pub(crate) broker_ready: bool,
 }
 
+impl Threads {
+    pub(crate) fn ids(&self) -> Vec<ThreadId> {
+        self.0.iter().map(|thread| thread.thread().id()).collect()
+    }
+}
+
 impl Store {
-    /// Writes everything down and gives the directory up. Later calls on any handle fail with
-    /// [`ErrorKind::Closed`]; a second close does nothing.
-    pub(crate) fn close(&self, threads: Threads) -> Result<Closed> {
-        if self.fork.in_child() {
-            // The store belongs to the parent; its files and lock are none of the child's business.
-            return Ok(Closed::default());
+    /// `Closed` in a forked child: the store belongs to the parent; its files, locks and threads are none of the child's
+    /// business.
+    pub(crate) fn check_parent(&self) -> Result<()> {
+        if !self.fork.in_child() {
+            return Ok(());
         }
+        Err(Error::new(
+            ErrorKind::Closed,
+            "this handle belongs to the parent process; open the queue in the process that uses it",
+        ))
+    }
+
+    /// Writes everything down and gives the directory up. Later calls on any handle fail with
+    /// [`ErrorKind::Closed`]; a second close does nothing. Not to be called in a forked child.
+    pub(crate) fn close(&self, threads: Threads) -> Result<Closed> {
         // Under the append lock: no append is half done when the flag is seen.
         let already = {
             let _appending = self.appender.lock();
@@ -99,14 +115,20 @@ impl Store {
         if already {
             return Ok(Closed::default());
         }
+        let own = threads.is_current();
         // Those who wait for durability get it, if the disk answers.
-        if self.settings.threaded {
+        if own {
+            let _ = Target::sync(self);
+        } else if self.settings.threaded {
             let end = self.log.staged();
             let _ = self.wait_durable(end);
         }
         self.stop_threads();
         for thread in threads.0 {
-            let _ = thread.join();
+            // A thread cannot wait for its own end; this one has nothing more to do when it comes back from here.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
         }
         for topic in self.topics.all() {
             topic.arrived(usize::MAX);
@@ -116,6 +138,9 @@ impl Store {
         let mut notices = Notices::default();
         self.refuse_line(&mut self.appender.lock(), &mut notices);
         notices.tell();
+        if own {
+            self.poison.set("it was closed");
+        }
         // Last, whatever happened: the next opener must find everything written.
         let lock = self.lock.lock().take();
         if let Some(lock) = lock {

@@ -172,13 +172,7 @@ impl Store {
         if self.closed.load(Ordering::SeqCst) {
             return Err(Error::closed());
         }
-        if self.fork.in_child() {
-            return Err(Error::new(
-                ErrorKind::Closed,
-                "this handle belongs to the parent process; open the queue in the process that uses it",
-            ));
-        }
-        Ok(())
+        self.check_parent()
     }
 
     /// The topic of that name, created if the options allow it. Durable before its first use.

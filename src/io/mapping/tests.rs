@@ -1,3 +1,5 @@
+//! Ranges, windows, published numbers, and what a fork does.
+
 use super::*;
 
 /// From the heap and from the kernel.
@@ -68,18 +70,7 @@ fn a_large_region_takes_memory_only_where_written() {
 }
 
 fn in_forked_child(guard: &ForkGuard) -> bool {
-    // SAFETY: the child calls nothing but loads, `getpid` and `_exit`, all safe after a fork.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let code = i32::from(guard.in_child());
-        // SAFETY: ends the child at once, running nothing of the parent's.
-        unsafe { libc::_exit(code) };
-    }
-    let mut status = 0;
-    // SAFETY: waits for a child of this process.
-    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
-    assert!(child > 0 && waited == child && libc::WIFEXITED(status));
-    libc::WEXITSTATUS(status) == 1
+    code_of_forked_child(|| i32::from(guard.in_child())) == Some(1)
 }
 
 #[test]
