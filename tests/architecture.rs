@@ -105,6 +105,16 @@ fn unsafe_code_lives_in_the_mapping_module_only() {
 }
 
 #[test]
+fn the_c_library_is_called_in_the_mapping_module_only() {
+    for (path, text) in sources() {
+        // Types and numbers that a safe wrapper asks for come from the wrapper's crate.
+        let code = code(&text).replace("nix::libc", "");
+        let has = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == "libc");
+        assert!(!has || path == Path::new("io/mapping.rs"), "{} uses libc", path.display());
+    }
+}
+
+#[test]
 fn no_file_is_longer_than_600_lines() {
     for (path, text) in sources() {
         let lines = text.lines().count();

@@ -5,6 +5,9 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
 /// Enough for any device's blocks.
 const ALIGN: usize = 4096;
 
@@ -45,7 +48,7 @@ pub(super) fn read(file: &File, mut offset: u64, mut buf: &mut [u8]) -> io::Resu
 fn reopen(file: &File) -> io::Result<File> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_DIRECT | libc::O_CLOEXEC);
+    options.read(true).custom_flags((OFlag::O_DIRECT | OFlag::O_CLOEXEC).bits());
     #[expect(clippy::disallowed_methods, reason = "the one implementation of the seam")]
     let direct = options.open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unsupported(),
@@ -57,7 +60,7 @@ fn reopen(file: &File) -> io::Result<File> {
 
 /// `EINVAL` is how a file system says that it cannot.
 fn told_apart(error: io::Error) -> io::Error {
-    if error.raw_os_error() == Some(libc::EINVAL) { unsupported() } else { error }
+    if error.raw_os_error() == Some(Errno::EINVAL as i32) { unsupported() } else { error }
 }
 
 fn unsupported() -> io::Error {

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::libc::off_t;
 use nix::unistd::{Whence, lseek};
 
 use super::super::mapping::check_window;
@@ -57,8 +58,8 @@ impl StoreFile for DiskFile {
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
         let end = offset.checked_add(len).ok_or(io::ErrorKind::FileTooLarge)?;
-        let start = libc::off_t::try_from(offset).map_err(too_large)?;
-        let size = libc::off_t::try_from(len).map_err(too_large)?;
+        let start = off_t::try_from(offset).map_err(too_large)?;
+        let size = off_t::try_from(len).map_err(too_large)?;
         if size == 0 {
             return Ok(());
         }
@@ -77,8 +78,8 @@ impl StoreFile for DiskFile {
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
-        let start = libc::off_t::try_from(offset)
-            .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let start =
+            off_t::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         match lseek(&self.0, start, Whence::SeekData) {
             Ok(data) => Ok(u64::try_from(data).ok()),
             Err(Errno::ENXIO) => Ok(None),

@@ -8,6 +8,7 @@ use std::io;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, c_int, c_short, flock};
 
 use super::super::LockGuard;
 
@@ -21,7 +22,7 @@ impl LockGuard for DiskLock {
     fn release(&self) {
         // Whatever fails here, closing the file does as well.
         let _ = self.file.unlock();
-        let record = of_type(libc::F_UNLCK);
+        let record = of_type(F_UNLCK);
         let _ = fcntl(&self.file, FcntlArg::F_OFD_SETLK(&record));
     }
 }
@@ -47,12 +48,12 @@ pub(super) fn take(file: File) -> io::Result<DiskLock> {
 pub(super) fn is_held(file: &File) -> io::Result<bool> {
     let mut record = first_byte();
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut record))?;
-    Ok(i32::from(record.l_type) != libc::F_UNLCK)
+    Ok(i32::from(record.l_type) != F_UNLCK)
 }
 
 /// A write lock on byte 0.
-pub(super) fn first_byte() -> libc::flock {
-    of_type(libc::F_WRLCK)
+pub(super) fn first_byte() -> flock {
+    of_type(F_WRLCK)
 }
 
 /// A record on byte 0. The process id must be 0 for locks of open files.
@@ -60,12 +61,6 @@ pub(super) fn first_byte() -> libc::flock {
     clippy::cast_possible_truncation,
     reason = "tiny constants, declared wider than their field"
 )]
-fn of_type(kind: libc::c_int) -> libc::flock {
-    libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 1,
-        l_pid: 0,
-    }
+fn of_type(kind: c_int) -> flock {
+    flock { l_type: kind as c_short, l_whence: SEEK_SET as c_short, l_start: 0, l_len: 1, l_pid: 0 }
 }

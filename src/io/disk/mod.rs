@@ -13,6 +13,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
 use super::{Entry, EntryKind, LockGuard, OpenMode, Storage, StoreFile};
 use crate::sync::Arc;
 use file::DiskFile;
@@ -132,17 +135,16 @@ impl Storage for Disk {
 /// Opens a regular file, and nothing else: a link is refused by the kernel, the rest here.
 fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     // O_NONBLOCK, because opening a FIFO would wait for its other end; regular files do not know it.
-    options
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY);
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    options.mode(0o600).custom_flags(flags.bits());
     #[expect(clippy::disallowed_methods, reason = "the one implementation of the seam")]
     let file = match options.open(path) {
         Ok(file) => file,
         Err(error) => {
-            let what = match error.raw_os_error() {
-                Some(libc::ELOOP) => "a symbolic link",
-                Some(libc::EISDIR) => "a folder",
-                Some(libc::ENXIO) => "a socket or a device",
+            let what = match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::ELOOP) => "a symbolic link",
+                Some(Errno::EISDIR) => "a folder",
+                Some(Errno::ENXIO) => "a socket or a device",
                 _ => return Err(error),
             };
             return Err(not_a_file(what));
@@ -208,7 +210,7 @@ fn parent_of(path: &Path) -> PathBuf {
 
 fn open_dir(dir: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC);
+    options.read(true).custom_flags((OFlag::O_DIRECTORY | OFlag::O_CLOEXEC).bits());
     #[expect(clippy::disallowed_methods, reason = "the one implementation of the seam")]
     options.open(dir)
 }

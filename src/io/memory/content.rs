@@ -3,6 +3,8 @@
 use std::io;
 use std::ops::Range;
 
+use nix::errno::Errno;
+
 use super::super::mapping::check_window;
 use super::super::{MapAccess, Mapping};
 use super::os;
@@ -46,7 +48,7 @@ impl Budget {
         let fits = |used: u64| used.checked_add(bytes).filter(|&used| bytes == 0 || used <= limit);
         match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
             Ok(_) => Ok(()),
-            Err(_) => Err(os(libc::ENOSPC)),
+            Err(_) => Err(os(Errno::ENOSPC)),
         }
     }
 
@@ -240,13 +242,13 @@ fn count(blocks: &[bool]) -> u64 {
 }
 
 fn blocks_of(offset: u64, len: u64) -> io::Result<Range<usize>> {
-    let end = offset.checked_add(len).ok_or_else(|| os(libc::EFBIG))?;
+    let end = offset.checked_add(len).ok_or_else(|| os(Errno::EFBIG))?;
     let last = if len == 0 { offset } else { end };
     Ok(checked(offset)? / checked(BLOCK)?..checked(last)?.div_ceil(checked(BLOCK)?))
 }
 
 fn checked(len: u64) -> io::Result<usize> {
-    usize::try_from(len).ok().filter(|_| len <= LEN_MAX).ok_or_else(|| os(libc::EFBIG))
+    usize::try_from(len).ok().filter(|_| len <= LEN_MAX).ok_or_else(|| os(Errno::EFBIG))
 }
 
 /// Cannot happen while `Content`'s invariants hold; an error rather than a panic.

@@ -7,6 +7,8 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Component, Path, PathBuf};
 
+use nix::errno::Errno;
+
 #[cfg(test)]
 pub(in crate::io) use content::BLOCK;
 pub(in crate::io) use content::{Budget, Content};
@@ -64,11 +66,11 @@ impl Storage for Memory {
         let path = key(path)?;
         let mut tree = self.tree.lock();
         let inode = match (node(&tree, &path), mode) {
-            (Some(_), OpenMode::CreateNew) => return Err(os(libc::EEXIST)),
+            (Some(_), OpenMode::CreateNew) => return Err(os(Errno::EEXIST)),
             (Some(Node::Dir), _) => return Err(not_a_file("a folder")),
             (Some(Node::File(inode)), _) => inode,
             (None, OpenMode::CreateNew) => self.new_file(&mut tree, path)?,
-            (None, _) => return Err(os(libc::ENOENT)),
+            (None, _) => return Err(os(Errno::ENOENT)),
         };
         Ok(Arc::new(MemoryFile { inode, writable: mode != OpenMode::Read }))
     }
@@ -78,8 +80,8 @@ impl Storage for Memory {
         let tree = self.tree.lock();
         match node(&tree, &dir) {
             Some(Node::Dir) => {}
-            Some(Node::File(_)) => return Err(os(libc::ENOTDIR)),
-            None => return Err(os(libc::ENOENT)),
+            Some(Node::File(_)) => return Err(os(Errno::ENOTDIR)),
+            None => return Err(os(Errno::ENOENT)),
         }
         let children = below(&tree, &dir).filter(|(path, _)| path.parent() == Some(&dir));
         Ok(children.filter_map(|(path, node)| entry(path, node)).collect())
@@ -93,7 +95,7 @@ impl Storage for Memory {
             path.push(name);
             match node(&tree, &path) {
                 Some(Node::Dir) => {}
-                Some(Node::File(_)) => return Err(os(libc::ENOTDIR)),
+                Some(Node::File(_)) => return Err(os(Errno::ENOTDIR)),
                 None => drop(tree.insert(path.clone(), Node::Dir)),
             }
         }
@@ -103,20 +105,20 @@ impl Storage for Memory {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to) = (key(from)?, key(to)?);
         let mut tree = self.tree.lock();
-        let moved = tree.get(&from).cloned().ok_or_else(|| os(libc::ENOENT))?;
+        let moved = tree.get(&from).cloned().ok_or_else(|| os(Errno::ENOENT))?;
         parent_is_dir(&tree, &to)?;
         if from == to {
             return Ok(());
         }
         if to.starts_with(&from) {
-            return Err(os(libc::EINVAL));
+            return Err(os(Errno::EINVAL));
         }
         match (&moved, node(&tree, &to)) {
             (_, None) | (Node::File(_), Some(Node::File(_))) => {}
-            (Node::File(_), Some(Node::Dir)) => return Err(os(libc::EISDIR)),
-            (Node::Dir, Some(Node::File(_))) => return Err(os(libc::ENOTDIR)),
+            (Node::File(_), Some(Node::Dir)) => return Err(os(Errno::EISDIR)),
+            (Node::Dir, Some(Node::File(_))) => return Err(os(Errno::ENOTDIR)),
             (Node::Dir, Some(Node::Dir)) if below(&tree, &to).next().is_none() => {}
-            (Node::Dir, Some(Node::Dir)) => return Err(os(libc::ENOTEMPTY)),
+            (Node::Dir, Some(Node::Dir)) => return Err(os(Errno::ENOTEMPTY)),
         }
         let paths: Vec<PathBuf> = below(&tree, &from).map(|(path, _)| path.clone()).collect();
         for path in paths {
@@ -134,8 +136,8 @@ impl Storage for Memory {
         let mut tree = self.tree.lock();
         match node(&tree, &path) {
             Some(Node::File(_)) => drop(tree.remove(&path)),
-            Some(Node::Dir) => return Err(os(libc::EISDIR)),
-            None => return Err(os(libc::ENOENT)),
+            Some(Node::Dir) => return Err(os(Errno::EISDIR)),
+            None => return Err(os(Errno::ENOENT)),
         }
         Ok(())
     }
@@ -145,9 +147,9 @@ impl Storage for Memory {
         let mut tree = self.tree.lock();
         match tree.get(&path) {
             Some(Node::Dir) if below(&tree, &path).next().is_none() => drop(tree.remove(&path)),
-            Some(Node::Dir) => return Err(os(libc::ENOTEMPTY)),
-            Some(Node::File(_)) => return Err(os(libc::ENOTDIR)),
-            None => return Err(os(libc::ENOENT)),
+            Some(Node::Dir) => return Err(os(Errno::ENOTEMPTY)),
+            Some(Node::File(_)) => return Err(os(Errno::ENOTDIR)),
+            None => return Err(os(Errno::ENOENT)),
         }
         Ok(())
     }
@@ -156,8 +158,8 @@ impl Storage for Memory {
         let found = node(&self.tree.lock(), &key(dir)?);
         match found {
             Some(Node::Dir) => Ok(()),
-            Some(Node::File(_)) => Err(os(libc::ENOTDIR)),
-            None => Err(os(libc::ENOENT)),
+            Some(Node::File(_)) => Err(os(Errno::ENOTDIR)),
+            None => Err(os(Errno::ENOENT)),
         }
     }
 
@@ -208,7 +210,7 @@ struct MemoryFile {
 
 impl MemoryFile {
     fn check_writable(&self) -> io::Result<()> {
-        if self.writable { Ok(()) } else { Err(os(libc::EBADF)) }
+        if self.writable { Ok(()) } else { Err(os(Errno::EBADF)) }
     }
 }
 
@@ -242,7 +244,7 @@ impl StoreFile for MemoryFile {
 
     fn map(&self, offset: u64, len: usize, access: MapAccess) -> io::Result<Mapping> {
         if access == MapAccess::Write && !self.writable {
-            return Err(os(libc::EACCES));
+            return Err(os(Errno::EACCES));
         }
         self.inode.content.lock().map(offset, len, access)
     }
@@ -263,8 +265,8 @@ fn node(tree: &BTreeMap<PathBuf, Node>, path: &Path) -> Option<Node> {
 fn parent_is_dir(tree: &BTreeMap<PathBuf, Node>, path: &Path) -> io::Result<()> {
     match path.parent().and_then(|parent| node(tree, parent)) {
         Some(Node::Dir) => Ok(()),
-        Some(Node::File(_)) => Err(os(libc::ENOTDIR)),
-        None => Err(os(libc::ENOENT)),
+        Some(Node::File(_)) => Err(os(Errno::ENOTDIR)),
+        None => Err(os(Errno::ENOENT)),
     }
 }
 
@@ -295,13 +297,13 @@ fn key(path: &Path) -> io::Result<PathBuf> {
 pub(in crate::io) fn names(path: &Path) -> io::Result<Vec<&str>> {
     let name = |component| match component {
         Component::RootDir | Component::CurDir => None,
-        Component::Normal(name) => Some(name.to_str().ok_or_else(|| os(libc::EILSEQ))),
-        Component::ParentDir | Component::Prefix(_) => Some(Err(os(libc::EINVAL))),
+        Component::Normal(name) => Some(name.to_str().ok_or_else(|| os(Errno::EILSEQ))),
+        Component::ParentDir | Component::Prefix(_) => Some(Err(os(Errno::EINVAL))),
     };
     path.components().filter_map(name).collect()
 }
 
 /// An error as the operating system would give it.
-pub(in crate::io) fn os(code: i32) -> io::Error {
-    io::Error::from_raw_os_error(code)
+pub(in crate::io) fn os(errno: Errno) -> io::Error {
+    errno.into()
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use nix::errno::Errno;
+
 use super::super::memory::os;
 use super::SimDisk;
 use super::rng::Rng;
@@ -38,9 +40,9 @@ impl Fault {
 
     pub(super) fn error(self) -> io::Error {
         os(match self.kind {
-            FaultKind::Eio | FaultKind::ShortWrite => libc::EIO,
-            FaultKind::Enospc => libc::ENOSPC,
-            FaultKind::Emfile => libc::EMFILE,
+            FaultKind::Eio | FaultKind::ShortWrite => Errno::EIO,
+            FaultKind::Enospc => Errno::ENOSPC,
+            FaultKind::Emfile => Errno::EMFILE,
         })
     }
 }

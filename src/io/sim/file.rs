@@ -2,6 +2,8 @@
 
 use std::io;
 
+use nix::errno::Errno;
+
 use super::super::memory::os;
 use super::super::{Eviction, LockGuard, MapAccess, Mapping, StoreFile};
 use super::faults::{FaultKind, Step, crash_error};
@@ -24,7 +26,7 @@ impl SimFile {
     }
 
     fn check_writable(&self) -> io::Result<()> {
-        if self.writable { Ok(()) } else { Err(os(libc::EBADF)) }
+        if self.writable { Ok(()) } else { Err(os(Errno::EBADF)) }
     }
 
     fn state(&self) -> MutexGuard<'_, FileState> {
@@ -87,7 +89,7 @@ impl StoreFile for SimFile {
 
     fn map(&self, offset: u64, len: usize, access: MapAccess) -> io::Result<Mapping> {
         if access == MapAccess::Write && !self.writable {
-            return Err(os(libc::EACCES));
+            return Err(os(Errno::EACCES));
         }
         let _control = self.disk.0.look()?;
         self.state().map(offset, len, access)

@@ -19,6 +19,8 @@ mod tree;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 pub(crate) use faults::{Fault, FaultKind};
 
 use super::disk::not_a_file;
@@ -228,7 +230,7 @@ impl Storage for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn StoreFile>> {
         let _control = self.0.enter()?;
         let inode = match (self.0.root.find(path), mode) {
-            (Ok(_), OpenMode::CreateNew) => return Err(os(libc::EEXIST)),
+            (Ok(_), OpenMode::CreateNew) => return Err(os(Errno::EEXIST)),
             (Ok(Node::Dir(_)), _) => return Err(not_a_file("a folder")),
             (Ok(Node::File(inode)), _) => inode,
             (Err(error), OpenMode::CreateNew) if error.kind() == io::ErrorKind::NotFound => {

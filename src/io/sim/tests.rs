@@ -156,7 +156,7 @@ fn after_a_failed_sync_reads_show_new_bytes_until_the_cache_is_dropped() {
     let file = open(&disk, "file");
     file.write_at(0, b"new").unwrap();
     disk.fail_at(1, Fault::once(FaultKind::Eio));
-    assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(libc::EIO));
+    assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(Errno::EIO as i32));
     assert_eq!(disk.read_file("file").unwrap(), b"new bytes");
     // The lie that makes retrying a sync worthless.
     file.sync().unwrap();
@@ -240,7 +240,7 @@ fn the_nth_operation_fails_and_only_that_unless_it_sticks() {
     disk.fail_at(1, Fault::for_good(FaultKind::Emfile));
     for _ in 0..3 {
         let error = disk.open(path("file"), OpenMode::Read).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+        assert_eq!(error.raw_os_error(), Some(Errno::EMFILE as i32));
     }
     disk.heal();
     disk.open(path("file"), OpenMode::Read).unwrap();

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::super::disk::not_a_file;
 use super::super::memory::{names, os};
 use super::inode::Inode;
@@ -65,8 +67,8 @@ impl Dir {
     pub(super) fn find(self: &Arc<Self>, path: &Path) -> io::Result<Node> {
         let mut node = Node::Dir(Arc::clone(self));
         for name in names(path)? {
-            let Node::Dir(dir) = node else { return Err(os(libc::ENOTDIR)) };
-            node = dir.get(name).ok_or_else(|| os(libc::ENOENT))?;
+            let Node::Dir(dir) = node else { return Err(os(Errno::ENOTDIR)) };
+            node = dir.get(name).ok_or_else(|| os(Errno::ENOENT))?;
         }
         Ok(node)
     }
@@ -81,14 +83,14 @@ impl Dir {
     pub(super) fn find_dir(self: &Arc<Self>, path: &Path) -> io::Result<Arc<Self>> {
         match self.find(path)? {
             Node::Dir(dir) => Ok(dir),
-            Node::File(_) => Err(os(libc::ENOTDIR)),
+            Node::File(_) => Err(os(Errno::ENOTDIR)),
         }
     }
 
     /// The folder and name that a path ends in.
     pub(super) fn parent(self: &Arc<Self>, path: &Path) -> io::Result<(Arc<Self>, String)> {
         let mut names = names(path)?;
-        let name = names.pop().ok_or_else(|| os(libc::EBUSY))?.to_owned();
+        let name = names.pop().ok_or_else(|| os(Errno::EBUSY))?.to_owned();
         Ok((self.find_dir(&names.iter().collect::<PathBuf>())?, name))
     }
 
@@ -98,7 +100,7 @@ impl Dir {
         for name in names(path)? {
             dir = match dir.get(name) {
                 Some(Node::Dir(next)) => next,
-                Some(Node::File(_)) => return Err(os(libc::ENOTDIR)),
+                Some(Node::File(_)) => return Err(os(Errno::ENOTDIR)),
                 None => {
                     let next = Arc::new(Self::default());
                     let mut names = dir.0.lock();
@@ -115,20 +117,20 @@ impl Dir {
 
     pub(super) fn rename(self: &Arc<Self>, from: &Path, to: &Path) -> io::Result<()> {
         let (old_dir, old_name) = self.parent(from)?;
-        let moved = old_dir.get(&old_name).ok_or_else(|| os(libc::ENOENT))?;
+        let moved = old_dir.get(&old_name).ok_or_else(|| os(Errno::ENOENT))?;
         let (new_dir, new_name) = self.parent(to)?;
         if names(from)? == names(to)? {
             return Ok(());
         }
         if names(to)?.starts_with(&names(from)?) {
-            return Err(os(libc::EINVAL));
+            return Err(os(Errno::EINVAL));
         }
         match (&moved, new_dir.get(&new_name)) {
             (_, None) | (Node::File(_), Some(Node::File(_))) => {}
-            (Node::File(_), Some(Node::Dir(_))) => return Err(os(libc::EISDIR)),
-            (Node::Dir(_), Some(Node::File(_))) => return Err(os(libc::ENOTDIR)),
+            (Node::File(_), Some(Node::Dir(_))) => return Err(os(Errno::EISDIR)),
+            (Node::Dir(_), Some(Node::File(_))) => return Err(os(Errno::ENOTDIR)),
             (Node::Dir(_), Some(Node::Dir(there))) if there.is_empty() => {}
-            (Node::Dir(_), Some(Node::Dir(_))) => return Err(os(libc::ENOTEMPTY)),
+            (Node::Dir(_), Some(Node::Dir(_))) => return Err(os(Errno::ENOTEMPTY)),
         }
         old_dir.0.lock().take(&old_name);
         new_dir.insert(new_name, moved);
@@ -137,12 +139,12 @@ impl Dir {
 
     pub(super) fn remove(self: &Arc<Self>, path: &Path, is_file: bool) -> io::Result<()> {
         let (dir, name) = self.parent(path)?;
-        match (dir.get(&name).ok_or_else(|| os(libc::ENOENT))?, is_file) {
+        match (dir.get(&name).ok_or_else(|| os(Errno::ENOENT))?, is_file) {
             (Node::File(_), true) => {}
             (Node::Dir(removed), false) if removed.is_empty() => {}
-            (Node::Dir(_), false) => return Err(os(libc::ENOTEMPTY)),
-            (Node::Dir(_), true) => return Err(os(libc::EISDIR)),
-            (Node::File(_), false) => return Err(os(libc::ENOTDIR)),
+            (Node::Dir(_), false) => return Err(os(Errno::ENOTEMPTY)),
+            (Node::Dir(_), true) => return Err(os(Errno::EISDIR)),
+            (Node::File(_), false) => return Err(os(Errno::ENOTDIR)),
         }
         dir.0.lock().take(&name);
         Ok(())
