@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pocketmq::{ErrorKind, History, Queue, ReadOnly};
 
 use args::Args;
-use records::{RUNS, Run};
+use records::{ENDS, End, RUNS, Run};
 use walk::TreePath;
 use work::{Known, Work};
 
@@ -62,6 +62,7 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     note_run(&queue, &before, args)?;
     let known = Known::read(&queue, &before)?;
     let done = Work::new(args, &stop, &known).run(&queue, known)?;
+    queue.producer(ENDS)?.send(&End { put_back: done.put_back })?;
     queue.close()?;
     if stop.load(Ordering::Relaxed) {
         return Ok(interrupted());

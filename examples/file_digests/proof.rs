@@ -10,7 +10,7 @@ use pocketmq::{History, ReadOnly};
 
 use crate::args::Args;
 use crate::digest::{digest, stamp};
-use crate::records::{self, JOBS, Outcome, RESULTS, RUNS, WORKERS};
+use crate::records::{self, ENDS, JOBS, Outcome, RESULTS, RUNS, WORKERS};
 use crate::walk::{Found, TreePath, walk};
 use crate::work::{Done, below};
 
@@ -34,6 +34,8 @@ pub(crate) struct Proof {
     /// Results beyond the first of a file, and how many there may be.
     duplicates: u64,
     duplicates_max: usize,
+    /// Jobs that workers had taken when a run was stopped.
+    put_back: u64,
     runs: usize,
     crashes: usize,
     /// What is wrong, one sentence each.
@@ -98,6 +100,7 @@ impl Proof {
             }
             workers_before = run.workers;
         })?;
+        records::look(store, &ENDS, |end| self.put_back += end.put_back)?;
         if self.duplicates > self.duplicates_max as u64 {
             self.failures.push(format!(
                 "{} results are there twice; the crashes explain {} at most",
@@ -204,16 +207,30 @@ impl Proof {
         let messages = u128::from(done.sent + done.files);
         if messages > 0 {
             println!(
-                "  this run    {} jobs sent, {} done, {} read in {:.2} s",
+                "  this run    {} jobs sent, {} done ({} of them again), {} read in {:.2} s",
                 done.sent,
                 done.files,
+                done.again,
                 HumanBytes(done.bytes),
                 done.elapsed.as_secs_f64()
             );
             let per_second = messages * 1_000_000_000 / done.elapsed.as_nanos().max(1);
             println!("  messages/s  {per_second} (jobs and results stored)");
         }
-        println!("  duplicates  {} (the crashes allow {})", self.duplicates, self.duplicates_max);
+        // A delivery leaves a trace where its result was sent, or where the program put it back itself. A worker that was killed
+        // before its result leaves none.
+        let untold = (self.duplicates_max as u64).saturating_sub(self.duplicates);
+        println!(
+            "  redelivered {} jobs for certain: {} had a result already, {} were put back at Ctrl-C;",
+            self.duplicates + self.put_back,
+            self.duplicates,
+            self.put_back
+        );
+        println!("              at most {untold} more were in a worker's hands when it was killed");
+        println!(
+            "  duplicates  {} results of redelivered jobs (the crashes allow {})",
+            self.duplicates, self.duplicates_max
+        );
         println!("  crashes     {} in {} runs", self.crashes, self.runs);
         println!(
             "  sample      {} digests computed again, {} files changed since",

@@ -15,6 +15,9 @@ pub(crate) const RESULTS: Topic<FileResult> = Topic::new("file-results");
 /// One for each start of the program.
 pub(crate) const RUNS: Topic<Run> = Topic::new("runs");
 
+/// One for each run that came to an end by itself or by Ctrl-C; none for one that was killed.
+pub(crate) const ENDS: Topic<End> = Topic::new("ends");
+
 /// The group that does the jobs.
 pub(crate) const WORKERS: &str = "workers";
 
@@ -56,6 +59,13 @@ pub(crate) struct Run {
     pub(crate) workers: usize,
     /// The run before was killed.
     pub(crate) after_crash: bool,
+}
+
+/// The end of a run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct End {
+    /// Jobs that a worker had taken and did not finish: another run's worker gets them.
+    pub(crate) put_back: u64,
 }
 
 /// Shows every message of a topic to `see`, in the order they were sent, and takes none away. Returns how many there are.

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(crate) struct Known {
     paths: HashSet<TreePath>,
     waiting: u64,
+    /// Waiting jobs whose result is there: a worker had taken them before.
+    again: u64,
 }
 
 impl Known {
@@ -35,10 +37,11 @@ impl Known {
         records::look(store, &RESULTS, |result| {
             paths.insert(result.path);
         })?;
+        let mut again = 0;
         let waiting = records::waiting(queue, |job| {
-            paths.insert(job.path.clone());
+            again += u64::from(!paths.insert(job.path.clone()));
         })?;
-        Ok(Self { paths, waiting })
+        Ok(Self { paths, waiting, again })
     }
 }
 
@@ -49,6 +52,10 @@ pub(crate) struct Done {
     pub(crate) sent: u64,
     /// Jobs done.
     pub(crate) files: u64,
+    /// Jobs that waited when it began, though they had been done before.
+    pub(crate) again: u64,
+    /// Jobs that a worker had taken and did not finish.
+    pub(crate) put_back: u64,
     pub(crate) bytes: u64,
     pub(crate) elapsed: Duration,
 }
@@ -64,6 +71,7 @@ pub(crate) struct Work<'a> {
     /// All jobs are sent.
     fed: AtomicBool,
     bytes: AtomicU64,
+    put_back: AtomicU64,
     bar: ProgressBar,
 }
 
@@ -76,12 +84,14 @@ impl<'a> Work<'a> {
             ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
         let (failed, fed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { args, stop, failed, fed, bytes: AtomicU64::new(0), bar }
+        let (bytes, put_back) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { args, stop, failed, fed, bytes, put_back, bar }
     }
 
     /// Sends what is not known yet, and does all jobs. Comes back early after Ctrl-C.
     pub(crate) fn run(&self, queue: &Queue, known: Known) -> Result<Done, Box<dyn Error>> {
         let began = Instant::now();
+        let again = known.again;
         let jobs = queue.producer(JOBS)?;
         let results = queue.producer(RESULTS)?;
         let consumer = queue.consumer(JOBS, WORKERS).pull()?;
@@ -107,6 +117,8 @@ impl<'a> Work<'a> {
         Ok(Done {
             sent: outcome?,
             files: self.bar.position(),
+            again,
+            put_back: self.put_back.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             elapsed: began.elapsed(),
         })
@@ -163,7 +175,11 @@ impl<'a> Work<'a> {
                 }
                 continue;
             };
-            let Some(outcome) = self.digest(&job.path) else { break };
+            let Some(outcome) = self.digest(&job.path) else {
+                // The job is dropped, and so received again.
+                self.put_back.fetch_add(1, Ordering::Relaxed);
+                break;
+            };
             let result = FileResult { path: job.path.clone(), outcome };
             // In this order: a kill in between makes a second result, never a missing one.
             results.message(&result).key(result.path.as_str()).send()?;
