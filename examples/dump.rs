@@ -83,14 +83,14 @@ fn dump(dir: &str, units: bool, mut out: impl Write) -> Result<(), Box<dyn std::
     Ok(())
 }
 
-/// The queues of a topic that have held anything, and their units if asked for.
+/// The queues of a topic, and their units if asked for.
 fn write_queues(
     store: &ReadOnly,
     topic: &TopicStats,
     units: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    for queue in topic.queues.iter().filter(|q| q.next.get() > 0) {
+    for queue in &topic.queues {
         let line = json!({
             "kind": "queue",
             "topic": topic.name,
@@ -148,4 +148,36 @@ fn record(message: &Message) -> Value {
         "body": BASE64.encode(message.body()),
         "properties": properties,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pocketmq::{Queue, Raw, Topic};
+
+    #[test]
+    fn every_queue_of_a_topic_has_a_line_also_if_it_was_never_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = Queue::open(dir.path()).unwrap();
+        queue.create_topic("orders", 3).unwrap();
+        let orders = queue.producer(Topic::<[u8], Raw>::new("orders")).unwrap();
+        orders.send(b"one").unwrap();
+        queue.close().unwrap();
+        let mut out = Vec::new();
+        dump(dir.path().to_str().unwrap(), false, &mut out).unwrap();
+        let lines: Vec<Value> = out
+            .split(|&b| b == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
+        let ends: Vec<_> = lines
+            .iter()
+            .filter(|line| line["kind"] == "queue")
+            .map(|line| {
+                (line["queueId"].as_u64(), line["minOffset"].as_u64(), line["maxOffset"].as_u64())
+            })
+            .collect();
+        let queue = |id, max| (Some(id), Some(0), Some(max));
+        assert_eq!(ends, [queue(0, 1), queue(1, 0), queue(2, 0)]);
+    }
 }

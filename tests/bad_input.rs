@@ -326,3 +326,24 @@ fn a_closed_queue_says_so_on_every_handle() {
     assert_eq!(kinds, [ErrorKind::Closed; 8]);
     assert!(consumer.iter().next().is_none());
 }
+
+#[test]
+fn a_link_that_leads_nowhere_is_named_and_nothing_is_created() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("link");
+    let target = dir.path().join("unmounted");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let within = link.join("store");
+    for (path, at) in [(&link, &link), (&within, &link)] {
+        for error in [Queue::open(path).unwrap_err(), ReadOnly::open(path).unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+            assert_eq!(error.path(), Some(at.as_path()), "{error}");
+            assert!(error.to_string().contains("symbolic link"), "{error}");
+            assert!(error.to_string().contains("unmounted"), "{error}");
+        }
+    }
+    assert!(!target.exists());
+    fs::create_dir(&target).unwrap();
+    Queue::open(&within).unwrap().close().unwrap();
+    assert!(target.join("store/commitlog").is_dir());
+}

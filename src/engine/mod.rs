@@ -41,7 +41,7 @@ type Groups = Mutex<HashMap<(String, String), Arc<Dispatch>>>;
 
 impl Engine {
     pub(crate) fn open(root: &Path, options: &Options) -> Result<Arc<Self>> {
-        Self::open_on(disk(), Arc::new(SystemClock), &resolve(root), options)
+        Self::open_on(disk(), Arc::new(SystemClock), &resolve(root)?, options)
     }
 
     pub(crate) fn in_memory(options: &Options) -> Result<Arc<Self>> {

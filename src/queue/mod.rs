@@ -98,6 +98,7 @@ impl Queue {
     ///
     /// - [`ErrorKind::Locked`](crate::ErrorKind::Locked) if another process or handle has it open.
     /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if foreign files are in the commit log.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if `dir` is a symbolic link that leads nowhere.
     /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if a file is missing or damaged that cannot be derived again.
     ///   Damage to single messages is not an error here: see [`OpenReport::damage`].
     /// - [`ErrorKind::UnsupportedVersion`](crate::ErrorKind::UnsupportedVersion), [`ErrorKind::Full`](crate::ErrorKind::Full),

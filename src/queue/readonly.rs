@@ -74,10 +74,11 @@ impl ReadOnly {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no such folder; otherwise as [`Queue::open`](crate::Queue::open), except
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no such folder,
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it is a symbolic link that leads nowhere; otherwise as [`Queue::open`](crate::Queue::open), except
     /// that it never fails because the store is in use.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
-        let root = crate::io::disk::resolve(dir.as_ref());
+        let root = crate::io::disk::resolve(dir.as_ref())?;
         Ok(Self { image: Image::of(&disk(), &root)?, root })
     }
 

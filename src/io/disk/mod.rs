@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::{Entry, EntryKind, LockGuard, OpenMode, Storage, StoreFile};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Arc;
 use file::DiskFile;
 
@@ -26,10 +27,25 @@ pub(crate) struct Disk;
 
 /// The folder that `path` means now: absolute, with links on the way followed, so that neither a change of the working
 /// directory nor one of a link moves a store that is open.
-pub(crate) fn resolve(path: &Path) -> PathBuf {
-    fs::canonicalize(path)
-        .or_else(|_| std::path::absolute(path))
-        .unwrap_or_else(|_| path.to_path_buf())
+///
+/// # Errors
+///
+/// `NotFound` if the path, or a folder above it, is a link that leads nowhere: nothing is created behind it, because the disk
+/// that it is for may not be there yet.
+pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
+    let error = match fs::canonicalize(path) {
+        Ok(found) => return Ok(found),
+        Err(error) => error,
+    };
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let there = absolute.ancestors().find(|above| fs::symlink_metadata(above).is_ok());
+    match there.and_then(|above| Some((above, fs::read_link(above).ok()?))) {
+        Some((link, target)) if fs::metadata(link).is_err() => {
+            let why = format!("a symbolic link to {}, which is not there", target.display());
+            Err(Error::new(ErrorKind::NotFound, why).at(link).caused_by(error))
+        }
+        _ => Ok(absolute),
+    }
 }
 
 impl Storage for Disk {
