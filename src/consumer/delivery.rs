@@ -10,8 +10,9 @@ use crate::sync::Arc;
 
 /// A received message: the decoded value, its envelope, and the duty to settle it.
 ///
-/// Owns what it needs: it can cross threads and outlive the consumer. Dropped without [`Delivery::ack`], the message is
-/// received again.
+/// Owns what it needs: it can cross threads and outlive the consumer. It does not keep the queue open, though: after the last
+/// other handle is gone it can be read and no longer acknowledged. Dropped without [`Delivery::ack`], the message is received
+/// again.
 #[must_use = "a delivery that is dropped without `ack` is received again"]
 pub struct Delivery<V> {
     value: V,

@@ -221,13 +221,25 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
         Ok(deliveries)
     }
 
-    /// Receives messages for ever: each step is [`Consumer::recv`] without a time-out. Ends when the queue is closed.
+    /// Receives messages for ever: each step is [`Consumer::recv`] without a time-out. Ends when the queue is closed, and after
+    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned): nothing more comes from a store that has stopped.
     pub fn iter(&self) -> impl Iterator<Item = Result<Delivery<C::Owned>>> {
-        std::iter::from_fn(|| match self.recv(LONGEST_WAIT) {
-            Ok(delivery) => delivery.map(Ok),
-            Err(e) if e.kind() == crate::ErrorKind::Closed => None,
-            Err(e) => Some(Err(e)),
-        })
+        let mut stopped = false;
+        let next = move || {
+            while !stopped {
+                match self.recv(LONGEST_WAIT) {
+                    Ok(Some(delivery)) => return Some(Ok(delivery)),
+                    Ok(None) => {}
+                    Err(e) => {
+                        let closed = e.kind() == crate::ErrorKind::Closed;
+                        stopped = closed || e.kind() == crate::ErrorKind::Poisoned;
+                        return (!closed).then_some(Err(e));
+                    }
+                }
+            }
+            None
+        };
+        std::iter::from_fn(next)
     }
 
     /// Acknowledges many deliveries at once: one entry for each run of consecutive messages.

@@ -229,7 +229,11 @@ impl Dispatch {
             else {
                 continue;
             };
-            match self.find_in(position, cursor)? {
+            let found = self.find_in(position, cursor).inspect_err(|_| {
+                // The others come first next time.
+                state.turn = (at + 1) % count;
+            })?;
+            match found {
                 Found::Unit(place, unit) => {
                     state.turn = (at + 1) % count;
                     state.in_flight += 1;
@@ -304,13 +308,14 @@ impl Dispatch {
         *attempts += 1;
         let at = self.store.clock.now() + Duration::from_secs(wait);
         state.parked.insert((at, place));
-        // Whoever sleeps may have to sleep less long now.
-        self.ready.notify_one();
+        // Everybody who sleeps may have to sleep less long now: one alone may have less time than that.
+        self.ready.notify_all();
     }
 
     /// Counts offsets `from..to` of a queue as done. A process kill does not bring them back.
     pub(crate) fn ack(&self, queue: u32, from: u64, to: u64) -> Result<()> {
-        self.store.check_open()?;
+        // A store that stopped could write it down, but nobody would make it durable.
+        self.store.check_writable()?;
         let cursor = self.cursors.get(queue as usize).ok_or_else(Error::closed)?;
         let written = self.store.progress.ack(cursor, from..to);
         self.store.or_poison(written)?;

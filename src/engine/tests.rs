@@ -15,6 +15,7 @@ use crate::sync::{AtomicBool, AtomicUsize, Condvar, Ordering};
 use crate::{ErrorKind, Start};
 
 mod closing;
+mod receiving;
 
 /// Memory whose syncs of log files wait while the gate is shut.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ struct Gate {
     changed: Condvar,
     /// Syncs fail instead.
     broken: AtomicBool,
+    /// The first queue's files cannot be read.
+    unreadable: AtomicBool,
 }
 
 impl Gate {
@@ -72,13 +75,17 @@ impl Gate {
 struct GatedFile {
     inner: Arc<dyn StoreFile>,
     gate: Option<Arc<Gate>>,
+    /// Of a file of the first queue.
+    unreadable: Option<Arc<Gate>>,
 }
 
 impl Storage for Gated {
     fn open(&self, path: &Path, mode: OpenMode) -> std::io::Result<Arc<dyn StoreFile>> {
         let is_log = path.parent().is_some_and(|p| p.ends_with("commitlog"));
+        let is_queue = path.parent().is_some_and(|p| p.ends_with("consumequeue/t/0"));
         let gate = is_log.then(|| Arc::clone(&self.gate));
-        Ok(Arc::new(GatedFile { inner: self.inner.open(path, mode)?, gate }))
+        let unreadable = is_queue.then(|| Arc::clone(&self.gate));
+        Ok(Arc::new(GatedFile { inner: self.inner.open(path, mode)?, gate, unreadable }))
     }
     fn list(&self, dir: &Path) -> std::io::Result<Vec<Entry>> {
         self.inner.list(dir)
@@ -120,6 +127,9 @@ impl StoreFile for GatedFile {
         self.inner.allocate(offset, len)
     }
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        if self.unreadable.as_ref().is_some_and(|g| g.unreadable.load(Ordering::SeqCst)) {
+            return Err(std::io::Error::other("a bad sector"));
+        }
         self.inner.read_at(offset, buf)
     }
     fn write_at(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {

@@ -1,7 +1,12 @@
 //! Looking at a queue: what topics, groups and backlogs there are.
 
+use std::ops::Range;
+
+use crate::consumequeue::Extent;
 use crate::error::Result;
 use crate::message::{QueueId, QueueOffset};
+
+use crate::progress::Acked;
 
 use super::Queue;
 
@@ -106,8 +111,7 @@ impl Queue {
                 .get(&cursor.topic)
                 .and_then(|t| t.queue(cursor.queue).map(crate::consumequeue::ConsumeQueue::extent))
                 .unwrap_or_default();
-            let backlog =
-                extent.next.saturating_sub(watermark.max(extent.min)) - cursor.acked.acked_above();
+            let backlog = backlog(extent, &cursor.acked);
             let at = (QueueId::new(cursor.queue), QueueOffset::new(watermark));
             match groups.last_mut().filter(|g| g.group == cursor.group && g.topic == cursor.topic) {
                 Some(group) => {
@@ -134,5 +138,33 @@ impl Queue {
             }
         }
         Ok(Stats { topics, groups, poisoned: store.is_poisoned() })
+    }
+}
+
+/// How many messages of a queue are there and not acknowledged.
+fn backlog(extent: Extent, acked: &Acked) -> u64 {
+    // Whatever came or went between the look at the one and at the other.
+    let first = extent.min.max(acked.watermark());
+    let done =
+        |range: Range<u64>| range.end.min(extent.next).saturating_sub(range.start.max(first));
+    let done: u64 = acked.ranges().map(done).sum();
+    extent.next.saturating_sub(first).saturating_sub(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_counts_what_is_there_however_the_two_looks_fall_apart() {
+        let mut acked = Acked::below(5);
+        acked.insert(7..10);
+        acked.insert(12..13);
+        let left = |min, next| backlog(Extent { min, next }, &acked);
+        assert_eq!((left(0, 20), left(6, 20)), (11, 10));
+        // Memory was given back after the acknowledgements were looked at.
+        assert_eq!((left(8, 20), left(10, 13), left(13, 13), left(20, 20)), (9, 2, 0, 0));
+        // The queue is shorter than what was acknowledged of it.
+        assert_eq!((left(0, 0), left(0, 8)), (0, 2));
     }
 }
