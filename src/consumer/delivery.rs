@@ -75,9 +75,10 @@ impl<V> Delivery<V> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Full`](crate::ErrorKind::Full) if there is no space to write it down,
-    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned), [`ErrorKind::Closed`](crate::ErrorKind::Closed): the message
-    /// is then received again.
+    /// [`ErrorKind::Full`](crate::ErrorKind::Full) if there is no space to write it down, [`ErrorKind::Io`](crate::ErrorKind::Io) if
+    /// no file can be opened for it (or the disk fails, which stops the store),
+    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned), [`ErrorKind::Closed`](crate::ErrorKind::Closed): the message is then
+    /// received again.
     pub fn ack(self) -> Result<()> {
         self.handle.ack()
     }

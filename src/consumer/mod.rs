@@ -101,7 +101,7 @@ fn cursors(
 ) -> Result<Vec<Cursor>> {
     let _memory_stays = store.joining();
     let added = store.progress.add_group(group);
-    store.or_poison(added)?;
+    store.progressed(added)?;
     let any_before =
         topic.queues().any(|(id, _)| store.progress.cursor(group, topic.name(), id).is_some());
     let mut starts = Vec::new();
@@ -122,7 +122,7 @@ fn cursors(
         starts.push((id, offset));
     }
     let defined = store.progress.define_all(group, topic.name(), &starts);
-    store.or_poison(defined)
+    store.progressed(defined)
 }
 
 /// Receives the messages of one topic for one group.

@@ -318,7 +318,7 @@ impl Dispatch {
         self.store.check_writable()?;
         let cursor = self.cursors.get(queue as usize).ok_or_else(Error::closed)?;
         let written = self.store.progress.ack(cursor, from..to);
-        self.store.or_poison(written)?;
+        self.store.progressed(written)?;
         let mut state = self.state.lock();
         let done = usize::try_from(to - from).unwrap_or(usize::MAX);
         state.in_flight = state.in_flight.saturating_sub(done);
@@ -335,7 +335,7 @@ impl Dispatch {
     /// Makes acknowledgements durable.
     pub(crate) fn sync(&self) -> Result<()> {
         let synced = self.store.progress.sync();
-        self.store.or_poison(synced)
+        self.store.progressed(synced)
     }
 
     fn wake_one(&self) {

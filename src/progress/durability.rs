@@ -16,6 +16,11 @@ pub(super) struct Syncer {
 }
 
 impl Progress {
+    /// Whether no write or sync of the progress files has failed.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.poison.get().is_none()
+    }
+
     pub(super) fn healthy(&self) -> Result<()> {
         self.poison.get().map_or(Ok(()), |why| {
             let why = format!("an earlier write of acknowledgements failed: {why}");

@@ -213,8 +213,13 @@ impl Store {
         }
         self.check_writable()?;
         let added = self.progress.add_topic(name, queues);
-        self.or_poison(added)?;
+        self.progressed(added)?;
         let new = || crate::consumequeue::ConsumeQueue::new(crate::consumequeue::Extent::default());
         Ok(self.topics.insert(Topic::new(name, (0..queues).map(|_| new()))))
+    }
+
+    /// Passes on what came of writing progress down. What its files have got over does not stop the store.
+    pub(crate) fn progressed<T>(&self, result: Result<T>) -> Result<T> {
+        if self.progress.is_healthy() { result } else { self.or_poison(result) }
     }
 }

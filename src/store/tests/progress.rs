@@ -88,6 +88,34 @@ fn acknowledgements_that_find_no_space_on_the_disk_after_all_stop_the_store() {
 }
 
 #[test]
+fn an_acknowledgement_that_cannot_open_a_file_is_refused_and_the_store_goes_on() {
+    // Of a journal's turn-over: the snapshot's file, the next journal.
+    for n in [2, 3] {
+        let mut world = World::new(Flush::default());
+        world.send_all("t", [10; 700]);
+        let consumer = world.consumer("t", "g").unwrap();
+        let mut received = world.receive(&consumer, 700).unwrap();
+        assert_eq!(received.len(), 700);
+        world.disk.fail_at(n, Fault::once(FaultKind::Emfile));
+        let refused = loop {
+            let delivery = received.pop().expect("the journal is full before all are acknowledged");
+            if let Err(refused) = delivery.ack() {
+                break refused;
+            }
+        };
+        assert_eq!(refused.kind(), ErrorKind::Io, "operation {n}: {refused:?}");
+        assert!(!world.store().is_poisoned(), "operation {n}");
+        world.send("t", 10).unwrap();
+        for delivery in received {
+            delivery.ack().unwrap();
+        }
+        // The refused one was given back.
+        assert_eq!(world.receive(&consumer, 10).unwrap().len(), 2, "operation {n}");
+        assert!(world.engine().close().unwrap().broker_ready);
+    }
+}
+
+#[test]
 fn gaps_survive_a_clean_close() {
     let mut world = World::new(Flush::default());
     world.send_all("t", [100; 30]);
