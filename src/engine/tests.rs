@@ -15,6 +15,7 @@ use crate::sync::{AtomicBool, AtomicUsize, Condvar, Ordering};
 use crate::{ErrorKind, Start};
 
 mod closing;
+mod races;
 mod receiving;
 
 /// Memory whose syncs of log files wait while the gate is shut.
