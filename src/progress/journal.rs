@@ -143,7 +143,7 @@ impl Journal {
 
 /// Makes what was written to the journal durable.
 pub(super) fn sync(file: &dyn StoreFile, path: &Path) -> Result<()> {
-    file.sync().map_err(|e| Error::lost_sync(e, path, "the progress journal"))
+    file.sync().map_err(|e| Error::lost(e, path, "sync the progress journal"))
 }
 
 /// How the entries of a journal end.

@@ -22,11 +22,14 @@ fn take(gathered: &mut Gathered<'_>, topic: &str, log_offset: u64, queue_offset:
         store_host: Host::LOCALHOST,
         reconsume_times: 0,
         prepared_transaction_offset: 0,
-        body: b"body",
         properties: b"",
     };
     let mut record = Vec::new();
-    format::encode(&mut record, &draft).unwrap();
+    format::encode::<crate::Error>(&mut record, &draft, |out| {
+        out.extend_from_slice(b"body");
+        Ok(())
+    })
+    .unwrap();
     assert!(format::seal(&mut record, queue_offset, log_offset, 1));
     let Decoded::Record(record) = format::decode(&record, Checks::NONE) else {
         panic!("no record")
