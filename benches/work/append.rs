@@ -16,7 +16,7 @@ use crate::table::{Bench, Table, Target};
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The clock is read around every so many sends only: it costs as much as a part of a send.
-const SAMPLED: u64 = 16;
+pub(crate) const SAMPLED: u64 = 16;
 
 const BATCH: u64 = 100;
 
@@ -41,7 +41,9 @@ pub(crate) fn small(settings: &Settings, ground: &Ground) -> Result<Table> {
     bench.rate(ours, limit, Target::AtLeast(0.6));
     bench.rate(batches, limit, Target::AtLeast(0.85));
     let mut table = bench.run(ground)?;
-    if let Some(more) = sustained(settings, ground, record)? {
+    if settings.sustained
+        && let Some(more) = sustained(settings, ground, record)?
+    {
         table.join(more);
     }
     Ok(table)
@@ -92,12 +94,12 @@ pub(crate) fn large(settings: &Settings, ground: &Ground) -> Result<Table> {
     bench.run(ground)
 }
 
-fn one_by_one(ground: &Ground, body: &[u8], count: u64) -> Result<Sample> {
+pub(crate) fn one_by_one(ground: &Ground, body: &[u8], count: u64) -> Result<Sample> {
     let queue = Queue::open(ground.path("store"))?;
     let sender = queue.producer(BYTES)?;
     let mut latencies = latency_buffer(count.div_ceil(SAMPLED));
     let mut record = 0;
-    let start = Instant::now();
+    let meter = ground.meter()?;
     for i in 0..count {
         if i % SAMPLED == 0 {
             let before = Instant::now();
@@ -107,19 +109,19 @@ fn one_by_one(ground: &Ground, body: &[u8], count: u64) -> Result<Sample> {
             sender.send(body)?;
         }
     }
-    let time = start.elapsed();
+    let spent = meter.stop()?;
     queue.close()?;
     ground.clear()?;
-    Ok(sent(count, record, time, latencies))
+    Ok(sent(count, record, spent, latencies))
 }
 
-fn in_batches(ground: &Ground, body: &[u8], count: u64) -> Result<Sample> {
+pub(crate) fn in_batches(ground: &Ground, body: &[u8], count: u64) -> Result<Sample> {
     let queue = Queue::open(ground.path("store"))?;
     let sender = queue.producer(BYTES)?;
     let mut latencies = latency_buffer(count.div_ceil(BATCH));
     let mut record = 0;
     let mut left = count;
-    let start = Instant::now();
+    let meter = ground.meter()?;
     while left > 0 {
         let now = left.min(BATCH);
         let before = Instant::now();
@@ -128,8 +130,8 @@ fn in_batches(ground: &Ground, body: &[u8], count: u64) -> Result<Sample> {
         record = receipts.first().map_or(0, |r| u64::from(r.size));
         left -= now;
     }
-    let time = start.elapsed();
+    let spent = meter.stop()?;
     queue.close()?;
     ground.clear()?;
-    Ok(sent(count, record, time, latencies))
+    Ok(sent(count, record, spent, latencies))
 }

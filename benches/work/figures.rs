@@ -4,17 +4,26 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::meter::Spent;
+
 /// One turn of a row, as it was measured.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
     /// Messages (or whatever the row counts).
     pub(crate) count: u64,
     pub(crate) bytes: u64,
-    pub(crate) time: Duration,
+    pub(crate) spent: Spent,
     /// Of single operations, in nanoseconds; may be a part of them, or none.
     pub(crate) latencies: Vec<u64>,
     /// What a message takes on the disk.
     pub(crate) bytes_per_message: Option<f64>,
+}
+
+impl Sample {
+    /// What is shared out among the messages.
+    pub(crate) fn each(&self, of_all: u64) -> f64 {
+        real(of_all) / real(self.count.max(1))
+    }
 }
 
 /// The figures of one turn, or the median of each over all turns.
@@ -34,6 +43,12 @@ pub(crate) struct Figures {
     pub(crate) max_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bytes_per_message: Option<f64>,
+    /// Context switches of the process.
+    #[serde(serialize_with = "ten_thousandths")]
+    pub(crate) switches_per_message: f64,
+    /// System calls of the process, where they can be counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) calls_per_message: Option<f64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -46,9 +61,15 @@ fn tenths<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::
     serializer.serialize_f64((value * 10.0).round() / 10.0)
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn ten_thousandths<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((value * 1e4).round() / 1e4)
+}
+
 impl From<Sample> for Figures {
     fn from(sample: Sample) -> Self {
-        let seconds = sample.time.as_secs_f64().max(1e-9);
+        let seconds = sample.spent.time.as_secs_f64().max(1e-9);
+        let switches_per_message = sample.each(sample.spent.switches);
         let mut sorted = sample.latencies;
         sorted.sort_unstable();
         Self {
@@ -59,6 +80,8 @@ impl From<Sample> for Figures {
             p999_ns: quantile(&sorted, 999),
             max_ns: sorted.last().copied(),
             bytes_per_message: sample.bytes_per_message,
+            switches_per_message,
+            calls_per_message: None,
         }
     }
 }
@@ -78,7 +101,9 @@ impl Figures {
             p99_ns: whole(|t| t.p99_ns),
             p999_ns: whole(|t| t.p999_ns),
             max_ns: whole(|t| t.max_ns),
-            bytes_per_message: turns.first().and_then(|t| t.bytes_per_message),
+            bytes_per_message: turns.last().and_then(|t| t.bytes_per_message),
+            switches_per_message: median(turns.iter().map(|t| t.switches_per_message)),
+            calls_per_message: turns.iter().find_map(|t| t.calls_per_message),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Where the data go: a directory of our own, empty again before each turn.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
@@ -10,6 +12,8 @@ use nix::unistd::syncfs;
 use tempfile::TempDir;
 
 use crate::Result;
+use crate::calls::Counter;
+use crate::meter::Meter;
 
 /// Left free in any case.
 const RESERVE: u64 = 1 << 30;
@@ -18,13 +22,16 @@ const RESERVE: u64 = 1 << 30;
 #[derive(Debug)]
 pub(crate) struct Ground {
     root: TempDir,
+    /// Attached while system calls are counted.
+    counter: RefCell<Option<Counter>>,
 }
 
 impl Ground {
     /// A new directory below `parent`, or below the system's directory for temporary files.
     pub(crate) fn new(parent: Option<&Path>) -> Result<Self> {
         let parent = parent.map_or_else(std::env::temp_dir, Path::to_path_buf);
-        Ok(Self { root: tempfile::Builder::new().prefix("pocketmq-bench-").tempdir_in(parent)? })
+        let root = tempfile::Builder::new().prefix("pocketmq-bench-").tempdir_in(parent)?;
+        Ok(Self { root, counter: RefCell::new(None) })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -68,6 +75,20 @@ impl Ground {
         self.settle()
     }
 
+    /// Starts what measures the part of a turn that counts.
+    pub(crate) fn meter(&self) -> Result<Meter<'_>> {
+        Meter::start(&self.counter)
+    }
+
+    /// The system calls of what meters of this ground run in while `turn` does its work.
+    pub(crate) fn calls<T>(&self, turn: impl FnOnce() -> Result<T>) -> Result<(T, u64)> {
+        self.counter.replace(Some(Counter::attach()?));
+        let outcome = turn();
+        let counter = self.counter.take();
+        let calls = counter.map_or(Ok(0), Counter::finish)?;
+        Ok((outcome?, calls))
+    }
+
     /// Waits until everything written is on the disk.
     pub(crate) fn settle(&self) -> Result<()> {
         Ok(syncfs(File::open(self.root.path())?)?)
@@ -82,6 +103,18 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
         fs::remove_file(path)?;
     }
     Ok(())
+}
+
+/// The bytes of disk that all files below `path` occupy.
+pub(crate) fn occupied(path: &Path) -> Result<u64> {
+    let meta = fs::symlink_metadata(path)?;
+    let mut bytes = meta.blocks() * 512;
+    if meta.is_dir() {
+        for entry in fs::read_dir(path)? {
+            bytes += occupied(&entry?.path())?;
+        }
+    }
+    Ok(bytes)
 }
 
 /// Drops the cached pages of all files below `path`.

@@ -11,6 +11,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 use crate::figures::{Sample, latency_buffer, nanos};
 use crate::ground::{Ground, evict_file, remove};
+use crate::meter::Spent;
 use crate::{Result, joined};
 
 /// What a full staging buffer is written in.
@@ -27,17 +28,17 @@ fn allocated(path: &Path, len: u64) -> Result<File> {
     Ok(file)
 }
 
-/// Writes `bytes` in chunks. Returns how long it took.
-fn write_chunks(file: &File, bytes: u64) -> Result<Duration> {
+/// Writes `bytes` in chunks. Returns what it took.
+fn write_chunks(ground: &Ground, file: &File, bytes: u64) -> Result<Spent> {
     let chunk = vec![0x5A; CHUNK];
-    let start = Instant::now();
+    let meter = ground.meter()?;
     let mut at = 0;
     while at < bytes {
         let len = usize::try_from(bytes - at).unwrap_or(CHUNK).min(CHUNK);
         file.write_all_at(chunk.get(..len).unwrap_or_default(), at)?;
         at += len as u64;
     }
-    Ok(start.elapsed())
+    meter.stop()
 }
 
 /// `messages` records of `record` bytes, in 64 KiB chunks into allocated space; synced in between, by a thread of its own, if
@@ -50,13 +51,13 @@ pub(crate) fn chunks(
 ) -> Result<Sample> {
     let (path, bytes) = (ground.path("limit"), messages * record);
     let file = allocated(&path, bytes)?;
-    let time = match sync_every {
-        None => write_chunks(&file, bytes)?,
-        Some(interval) => beside_syncs(&file, interval, || write_chunks(&file, bytes))?,
+    let spent = match sync_every {
+        None => write_chunks(ground, &file, bytes)?,
+        Some(interval) => beside_syncs(&file, interval, || write_chunks(ground, &file, bytes))?,
     };
     drop(file);
     ground.clear()?;
-    Ok(Sample { count: messages, bytes, time, ..Sample::default() })
+    Ok(Sample { count: messages, bytes, spent, ..Sample::default() })
 }
 
 /// Does `work` while another thread syncs the file again and again.
@@ -76,6 +77,21 @@ fn beside_syncs<T>(file: &File, interval: Duration, work: impl FnOnce() -> Resul
     })
 }
 
+/// Each record in a `pwrite` of its own into allocated space, never synced.
+pub(crate) fn each(ground: &Ground, messages: u64, record: u64) -> Result<Sample> {
+    let path = ground.path("limit");
+    let file = allocated(&path, messages * record)?;
+    let data = vec![0x5A; usize::try_from(record)?];
+    let meter = ground.meter()?;
+    for message in 0..messages {
+        file.write_all_at(&data, message * record)?;
+    }
+    let spent = meter.stop()?;
+    drop(file);
+    ground.clear()?;
+    Ok(Sample { count: messages, bytes: messages * record, spent, ..Sample::default() })
+}
+
 /// `rounds` times: `records` records in one `pwrite` into allocated space, then `fdatasync`. Counts records.
 pub(crate) fn synced(ground: &Ground, rounds: u64, records: u64, record: u64) -> Result<Sample> {
     let path = ground.path("limit");
@@ -83,46 +99,46 @@ pub(crate) fn synced(ground: &Ground, rounds: u64, records: u64, record: u64) ->
     let file = allocated(&path, rounds * len)?;
     let data = vec![0x5A; usize::try_from(len)?];
     let mut latencies = latency_buffer(rounds);
-    let start = Instant::now();
+    let meter = ground.meter()?;
     for round in 0..rounds {
         let before = Instant::now();
         file.write_all_at(&data, round * len)?;
         file.sync_data()?;
         latencies.push(nanos(before.elapsed()));
     }
-    let time = start.elapsed();
+    let spent = meter.stop()?;
     drop(file);
     ground.clear()?;
     let count = rounds * records;
-    Ok(Sample { count, bytes: rounds * len, time, latencies, bytes_per_message: None })
+    Ok(Sample { count, bytes: rounds * len, spent, latencies, bytes_per_message: None })
 }
 
 /// Syncs a file of `bytes` that was just written, drops its pages and reads it from the disk.
 pub(crate) fn sync_and_read(ground: &Ground, messages: u64, bytes: u64) -> Result<Sample> {
     let path = ground.path("limit");
     let file = allocated(&path, bytes)?;
-    write_chunks(&file, bytes)?;
-    let start = Instant::now();
+    write_chunks(ground, &file, bytes)?;
+    let meter = ground.meter()?;
     evict_file(&file)?;
     read_all(&file)?;
-    let time = start.elapsed();
+    let spent = meter.stop()?;
     drop(file);
     remove(&path)?;
-    Ok(Sample { count: messages, bytes, time, ..Sample::default() })
+    Ok(Sample { count: messages, bytes, spent, ..Sample::default() })
 }
 
 /// Reads a file of `bytes` that is on the disk and not in memory.
 pub(crate) fn cold_read(ground: &Ground, messages: u64, bytes: u64) -> Result<Sample> {
     let path = ground.path("limit");
     let file = allocated(&path, bytes)?;
-    write_chunks(&file, bytes)?;
+    write_chunks(ground, &file, bytes)?;
     evict_file(&file)?;
-    let start = Instant::now();
+    let meter = ground.meter()?;
     read_all(&file)?;
-    let time = start.elapsed();
+    let spent = meter.stop()?;
     drop(file);
     remove(&path)?;
-    Ok(Sample { count: messages, bytes, time, ..Sample::default() })
+    Ok(Sample { count: messages, bytes, spent, ..Sample::default() })
 }
 
 fn read_all(file: &File) -> Result<()> {

@@ -7,6 +7,7 @@ use pocketmq::Queue;
 
 use crate::figures::{Sample, latency_buffer, nanos, short};
 use crate::ground::Ground;
+use crate::meter::Spent;
 use crate::settings::{Settings, Work};
 use crate::store::{BODY, BYTES, Received, Receiver, TOO_LONG};
 use crate::table::{Bench, Table, Target};
@@ -25,7 +26,7 @@ pub(crate) fn measure(settings: &Settings, ground: &Ground) -> Result<Table> {
     let mut bench = Bench::new(Work::W6, settings, settings.scale.runs_short);
     let channel = bench
         .row(format!("channel crossbeam, bounded {ROOM}, live, {name}"), move || {
-            through_channel(count, None)
+            through_channel(ground, count, None)
         });
     let single = bench.row(format!("pocketmq live, recv and ack one by one, {name}"), move || {
         through_queue(ground, count, None, 1)
@@ -36,7 +37,7 @@ pub(crate) fn measure(settings: &Settings, ground: &Ground) -> Result<Table> {
         });
     let channel_paced = bench
         .row(format!("channel crossbeam, bounded {ROOM}, 50 k/s, {}", short(paced)), move || {
-            through_channel(paced, Some(PACE))
+            through_channel(ground, paced, Some(PACE))
         });
     let paced_row = bench.row(format!("pocketmq live, 50 k/s, {}", short(paced)), move || {
         through_queue(ground, paced, Some(PACE), 1)
@@ -82,15 +83,16 @@ fn lateness(start: Instant, body: &[u8]) -> u64 {
     nanos(start.elapsed()).saturating_sub(due)
 }
 
-fn sample(count: u64, time: Duration, latencies: Vec<u64>) -> Sample {
+pub(crate) fn handed_over(count: u64, spent: Spent, latencies: Vec<u64>) -> Sample {
     let bytes = count * BODY.len() as u64;
-    Sample { count, bytes, time, latencies, bytes_per_message: None }
+    Sample { count, bytes, spent, latencies, bytes_per_message: None }
 }
 
-fn through_channel(count: u64, pace: Option<Duration>) -> Result<Sample> {
+fn through_channel(ground: &Ground, count: u64, pace: Option<Duration>) -> Result<Sample> {
     let (sender, receiver) = crossbeam_channel::bounded::<Vec<u8>>(ROOM);
     let mut latencies = latency_buffer(if pace.is_some() { count } else { 0 });
-    let start = Instant::now();
+    let meter = ground.meter()?;
+    let start = meter.started();
     let (time, latencies) = thread::scope(|scope| {
         let consumer = scope.spawn(move || -> Result<_> {
             for _ in 0..count {
@@ -105,7 +107,8 @@ fn through_channel(count: u64, pace: Option<Duration>) -> Result<Sample> {
         let outcome = joined(consumer.join());
         sent.and(outcome)
     })?;
-    Ok(sample(count, time, latencies))
+    let spent = meter.stopped_after(time)?;
+    Ok(handed_over(count, spent, latencies))
 }
 
 fn through_queue(
@@ -118,7 +121,8 @@ fn through_queue(
     let sender = queue.producer(BYTES)?;
     let receiver = queue.consumer(BYTES, "reader").pull()?;
     let mut latencies = latency_buffer(if pace.is_some() { count } else { 0 });
-    let start = Instant::now();
+    let meter = ground.meter()?;
+    let start = meter.started();
     let (time, latencies) = thread::scope(|scope| {
         let consumer = scope.spawn(move || -> Result<_> {
             receive_all(&receiver, count, max, |delivery| {
@@ -132,9 +136,10 @@ fn through_queue(
         let outcome = joined(consumer.join());
         sent.and(outcome)
     })?;
+    let spent = meter.stopped_after(time)?;
     queue.close()?;
     ground.clear()?;
-    Ok(sample(count, time, latencies))
+    Ok(handed_over(count, spent, latencies))
 }
 
 fn receive_all(

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pocketmq::{History, Queue};
 
@@ -10,6 +10,7 @@ use crate::Result;
 use crate::figures::{Sample, nanos, short};
 use crate::ground::{Ground, evict, remove};
 use crate::limits;
+use crate::meter::Spent;
 use crate::settings::{Settings, Work};
 use crate::store::{BODY, BYTES, TOO_LONG, UNIT, fill, record_size};
 use crate::table::{Bench, Table, Target};
@@ -20,9 +21,9 @@ const BATCH: usize = 1000;
 
 /// A store with so many messages, and how many bytes of log they are.
 #[derive(Debug, Clone, Copy)]
-struct Stored {
-    messages: u64,
-    bytes: u64,
+pub(crate) struct Stored {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
 }
 
 pub(crate) fn measure(settings: &Settings, ground: &Ground) -> Result<Table> {
@@ -49,11 +50,11 @@ fn clean(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
     Queue::open(&empty)?.close()?;
 
     let mut bench = Bench::new(Work::W5, settings, settings.scale.runs_long);
-    let little =
-        bench.row("pocketmq open, closed, empty (counts openings)", || openings(&empty, count));
+    let little = bench
+        .row("pocketmq open, closed, empty (counts openings)", || openings(ground, &empty, count));
     let much = bench
         .row(format!("pocketmq open, closed, {name} messages (counts openings)"), || {
-            openings(&full, count)
+            openings(ground, &full, count)
         });
     let cold = bench.row(format!("limit cold pread, bytes of {name} records"), || {
         limits::cold_read(ground, messages, stored.bytes)
@@ -63,12 +64,12 @@ fn clean(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
         bench.row(format!("pocketmq open and read {name}, cold, batches of {BATCH}"), || {
             turn.set(turn.get() + 1);
             evict(&full)?;
-            open_and_read(&full, stored, turn.get())
+            open_and_read(ground, &full, stored, turn.get())
         });
     let warm =
         bench.row(format!("pocketmq open and read {name}, warm, batches of {BATCH}"), || {
             turn.set(turn.get() + 1);
-            open_and_read(&full, stored, turn.get())
+            open_and_read(ground, &full, stored, turn.get())
         });
     bench.latency(much, little, Target::AtMost(20.0));
     bench.rate(reading, cold, Target::Open);
@@ -76,30 +77,35 @@ fn clean(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
     bench.run(ground)
 }
 
-fn openings(dir: &Path, count: u64) -> Result<Sample> {
-    let (mut time, mut latencies) = (Duration::ZERO, Vec::new());
+pub(crate) fn openings(ground: &Ground, dir: &Path, count: u64) -> Result<Sample> {
+    let (mut spent, mut latencies) = (Spent::default(), Vec::new());
     for _ in 0..count {
-        let start = Instant::now();
+        let meter = ground.meter()?;
         let queue = Queue::open(dir)?;
-        let took = start.elapsed();
+        let took = meter.stop()?;
         if queue.report().history != History::Clean {
             return Err(format!("the store was closed, and yet: {:?}", queue.report()).into());
         }
         queue.close()?;
-        time += took;
-        latencies.push(nanos(took));
+        spent += took;
+        latencies.push(nanos(took.time));
     }
-    Ok(Sample { count, time, latencies, ..Sample::default() })
+    Ok(Sample { count, spent, latencies, ..Sample::default() })
 }
 
 /// Each turn has a group of its own, which begins with the first message.
-fn open_and_read(dir: &Path, stored: Stored, turn: u32) -> Result<Sample> {
-    let start = Instant::now();
+pub(crate) fn open_and_read(
+    ground: &Ground,
+    dir: &Path,
+    stored: Stored,
+    turn: u32,
+) -> Result<Sample> {
+    let meter = ground.meter()?;
     let queue = Queue::open(dir)?;
     read_all(&queue, stored.messages, turn)?;
-    let time = start.elapsed();
+    let spent = meter.stop()?;
     queue.close()?;
-    Ok(Sample { count: stored.messages, bytes: stored.bytes, time, ..Sample::default() })
+    Ok(Sample { count: stored.messages, bytes: stored.bytes, spent, ..Sample::default() })
 }
 
 /// Receives and acknowledges so many messages, and makes sure that there are no more.
@@ -132,7 +138,7 @@ fn killed(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
         remove(&dir)?;
         ground.settle()?;
         kill_after(&dir, messages)?;
-        let (sample, records) = recover(&dir, messages, record)?;
+        let (sample, records) = recover(ground, &dir, messages, record)?;
         scanned.set(records);
         remove(&dir)?;
         Ok(sample)
@@ -145,10 +151,10 @@ fn killed(settings: &Settings, ground: &Ground, record: u64) -> Result<Table> {
     bench.run(ground)
 }
 
-fn recover(dir: &Path, messages: u64, record: u64) -> Result<(Sample, u64)> {
-    let start = Instant::now();
+fn recover(ground: &Ground, dir: &Path, messages: u64, record: u64) -> Result<(Sample, u64)> {
+    let meter = ground.meter()?;
     let queue = Queue::open(dir)?;
-    let time = start.elapsed();
+    let spent = meter.stop()?;
     let report = queue.report();
     let scanned = report.records_scanned;
     if report.history != History::Crashed || scanned == 0 {
@@ -157,6 +163,6 @@ fn recover(dir: &Path, messages: u64, record: u64) -> Result<(Sample, u64)> {
     // Nothing that was sent may be missing.
     read_all(&queue, messages, 1)?;
     queue.close()?;
-    let sample = Sample { count: scanned, bytes: scanned * record, time, ..Sample::default() };
+    let sample = Sample { count: scanned, bytes: scanned * record, spent, ..Sample::default() };
     Ok((sample, scanned))
 }

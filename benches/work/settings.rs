@@ -1,11 +1,18 @@
-//! What to measure, and how much of it.
+//! What to measure: the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::Result;
+use crate::scale::{FULL, QUICK, SMOKE, Scale};
 
 /// The first argument of a child process that is going to be killed.
 pub(crate) const BE_KILLED: &str = "--be-killed";
+/// The first argument of a child process that has a store open and does nothing.
+pub(crate) const BE_IDLE: &str = "--be-idle";
+
+const USAGE: &str = "Usage: [W1 W2 W3 W4 W4b W5 W6 W7 idle] [--sweep topics|producers|bodies|size] [--size-max BYTES|MiB|GiB] \
+    [--sustained] [--calls] [--quick] [--runs N] [--dir DIR] [--only TEXT]";
 
 /// What the process is started for.
 #[derive(Debug)]
@@ -16,9 +23,15 @@ pub(crate) enum Command {
         dir: PathBuf,
         messages: u64,
     },
+    /// Have a store open, after so many messages, and do nothing for a while.
+    BeIdle {
+        dir: PathBuf,
+        messages: u64,
+        time: Duration,
+    },
 }
 
-/// The works, as the table of targets numbers them.
+/// The works, as the table of targets numbers them, and what is measured beside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Append, small bodies, asynchronous.
@@ -35,10 +48,22 @@ pub(crate) enum Work {
     W5,
     /// Producer to live consumer.
     W6,
+    /// A job queue: send, take, acknowledge, one by one.
+    W7,
+    /// A store that nobody uses.
+    Idle,
+    /// The same work over more and more topics, producers, bytes of a body, bytes of a store.
+    Topics,
+    Producers,
+    Bodies,
+    Size,
 }
 
 impl Work {
-    const ALL: [Self; 7] = [Self::W1, Self::W2, Self::W3, Self::W4, Self::W4b, Self::W5, Self::W6];
+    /// What is measured where nothing is named.
+    const USUAL: [Self; 8] =
+        [Self::W1, Self::W2, Self::W3, Self::W4, Self::W4b, Self::W5, Self::W6, Self::W7];
+    const OTHERS: [Self; 5] = [Self::Idle, Self::Topics, Self::Producers, Self::Bodies, Self::Size];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -49,80 +74,20 @@ impl Work {
             Self::W4b => "W4b",
             Self::W5 => "W5",
             Self::W6 => "W6",
+            Self::W7 => "W7",
+            Self::Idle => "idle",
+            Self::Topics => "sweep topics",
+            Self::Producers => "sweep producers",
+            Self::Bodies => "sweep bodies",
+            Self::Size => "sweep size",
         }
     }
+
+    fn named(name: &str) -> Option<Self> {
+        let mut all = Self::USUAL.into_iter().chain(Self::OTHERS);
+        all.find(|work| work.name().eq_ignore_ascii_case(name))
+    }
 }
-
-/// How many messages each row takes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Scale {
-    pub(crate) short: u64,
-    pub(crate) sustained: u64,
-    pub(crate) large: u64,
-    pub(crate) durable: u64,
-    pub(crate) durable_each_of_16: u64,
-    pub(crate) in_flight: u64,
-    /// Openings of a closed store in one turn.
-    pub(crate) openings: u64,
-    /// In the store that is opened after a clean close.
-    pub(crate) stored: u64,
-    /// In the store whose process is killed; at most what one commit log file holds, so that nothing of it was synced.
-    pub(crate) killed: u64,
-    pub(crate) live: u64,
-    pub(crate) paced: u64,
-    /// Turns of a row that takes long, and of one that does not.
-    pub(crate) runs_long: u32,
-    pub(crate) runs_short: u32,
-}
-
-const FULL: Scale = Scale {
-    short: 2_000_000,
-    sustained: 30_000_000,
-    large: 500_000,
-    durable: 10_000,
-    durable_each_of_16: 4_000,
-    in_flight: 500_000,
-    openings: 20,
-    stored: 40_000_000,
-    killed: 2_000_000,
-    live: 3_000_000,
-    paced: 100_000,
-    runs_long: 3,
-    runs_short: 5,
-};
-
-const QUICK: Scale = Scale {
-    short: 300_000,
-    sustained: 1_000_000,
-    large: 100_000,
-    durable: 2_000,
-    durable_each_of_16: 500,
-    in_flight: 50_000,
-    openings: 20,
-    stored: 500_000,
-    killed: 200_000,
-    live: 300_000,
-    paced: 25_000,
-    runs_long: 3,
-    runs_short: 3,
-};
-
-/// Only to see that everything still runs, as `cargo test --benches` does.
-const SMOKE: Scale = Scale {
-    short: 1_000,
-    sustained: 1_000,
-    large: 200,
-    durable: 20,
-    durable_each_of_16: 5,
-    in_flight: 300,
-    openings: 2,
-    stored: 1_000,
-    killed: 1_000,
-    live: 1_000,
-    paced: 500,
-    runs_long: 1,
-    runs_short: 1,
-};
 
 /// What to measure.
 #[derive(Debug)]
@@ -132,52 +97,103 @@ pub(crate) struct Settings {
     pub(crate) dir: Option<PathBuf>,
     /// Only rows with this in their name.
     pub(crate) only: Option<String>,
+    /// One more turn of each row, which counts its system calls.
+    pub(crate) calls: bool,
+    /// W1 for as long as the kernel's write-back decides.
+    pub(crate) sustained: bool,
 }
 
 /// Takes the command line apart. `--bench`, which cargo adds, is what tells `cargo bench` from `cargo test`: without it and
 /// without a work's name everything runs once, in miniature.
 pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Command> {
-    let (mut works, mut unknown) = (Vec::new(), Vec::new());
-    let (mut bench, mut quick) = (false, false);
-    let (mut runs, mut dir, mut only) = (None, None, None);
+    let mut found = Found::default();
     while let Some(arg) = args.next() {
+        let mut value =
+            |of: &str| args.next().ok_or_else(|| format!("{of} needs a value. {USAGE}"));
         match arg.as_str() {
             BE_KILLED => {
-                let dir = args.next().ok_or("a directory is missing")?.into();
-                let messages = args.next().ok_or("a number of messages is missing")?.parse()?;
+                let (dir, messages) = (value(BE_KILLED)?.into(), value(BE_KILLED)?.parse()?);
                 return Ok(Command::BeKilled { dir, messages });
             }
-            "--bench" => bench = true,
-            "--quick" => quick = true,
-            "--runs" => runs = Some(args.next().ok_or("--runs needs a number")?.parse::<u32>()?),
-            "--dir" => dir = Some(args.next().ok_or("--dir needs a directory")?.into()),
-            "--only" => only = Some(args.next().ok_or("--only needs a part of rows' names")?),
-            name => match Work::ALL.iter().find(|w| w.name().eq_ignore_ascii_case(name)) {
-                Some(Work::W4) => works.extend([Work::W4, Work::W4b]),
-                Some(work) => works.push(*work),
-                None => unknown.push(arg),
-            },
+            BE_IDLE => {
+                let (dir, messages) = (value(BE_IDLE)?.into(), value(BE_IDLE)?.parse()?);
+                let time = Duration::from_millis(value(BE_IDLE)?.parse()?);
+                return Ok(Command::BeIdle { dir, messages, time });
+            }
+            "--bench" => found.bench = true,
+            "--quick" => found.quick = true,
+            "--calls" => found.calls = true,
+            "--sustained" => found.sustained = true,
+            "--runs" => found.runs = Some(value("--runs")?.parse()?),
+            "--dir" => found.dir = Some(value("--dir")?.into()),
+            "--only" => found.only = Some(value("--only")?),
+            "--size-max" => found.size_max = Some(bytes(&value("--size-max")?)?),
+            "--sweep" => found.work(&format!("sweep {}", value("--sweep")?)),
+            name => found.work(name),
         }
     }
-    let measure = bench || !works.is_empty();
-    if measure && !unknown.is_empty() {
-        return Err(format!(
-            "unknown: {}. Usage: [W1 W2 W3 W4 W4b W5 W6] [--quick] [--runs N] [--dir DIR] [--only TEXT]",
-            unknown.join(" ")
-        )
-        .into());
+    found.settings().map(Command::Measure)
+}
+
+/// What the command line says, as far as it was read.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+struct Found {
+    works: Vec<Work>,
+    unknown: Vec<String>,
+    bench: bool,
+    quick: bool,
+    calls: bool,
+    sustained: bool,
+    runs: Option<u32>,
+    size_max: Option<u64>,
+    dir: Option<PathBuf>,
+    only: Option<String>,
+}
+
+impl Found {
+    fn work(&mut self, name: &str) {
+        match Work::named(name) {
+            Some(Work::W4) => self.works.extend([Work::W4, Work::W4b]),
+            Some(work) => self.works.push(work),
+            None => self.unknown.push(name.to_owned()),
+        }
     }
-    if works.is_empty() {
-        works.extend(Work::ALL);
+
+    fn settings(self) -> Result<Settings> {
+        let Self { mut works, unknown, calls, dir, only, .. } = self;
+        let measure = self.bench || self.sustained || !works.is_empty();
+        if measure && !unknown.is_empty() {
+            return Err(format!("unknown: {}. {USAGE}", unknown.join(" ")).into());
+        }
+        match (works.is_empty(), measure) {
+            (true, false) => works.extend(Work::USUAL.into_iter().chain(Work::OTHERS)),
+            (true, true) if self.sustained => works.push(Work::W1),
+            (true, true) => works.extend(Work::USUAL),
+            (false, _) => {}
+        }
+        works.dedup();
+        let mut scale = match (measure, self.quick) {
+            (false, _) => SMOKE,
+            (true, true) => QUICK,
+            (true, false) => FULL,
+        };
+        if let Some(runs) = self.runs {
+            (scale.runs_long, scale.runs_short) = (runs.max(1), runs.max(1));
+        }
+        scale.size_max = self.size_max.unwrap_or(scale.size_max);
+        let sustained = self.sustained || !measure;
+        Ok(Settings { works, scale, dir, only, calls, sustained })
     }
-    works.dedup();
-    let mut scale = match (measure, quick) {
-        (false, _) => SMOKE,
-        (true, true) => QUICK,
-        (true, false) => FULL,
+}
+
+/// `1000`, `64MiB`, `20GiB`.
+fn bytes(text: &str) -> Result<u64> {
+    let (number, unit) = match (text.strip_suffix("MiB"), text.strip_suffix("GiB")) {
+        (Some(number), _) => (number, 1 << 20),
+        (_, Some(number)) => (number, 1 << 30),
+        _ => (text, 1),
     };
-    if let Some(runs) = runs {
-        (scale.runs_long, scale.runs_short) = (runs.max(1), runs.max(1));
-    }
-    Ok(Command::Measure(Settings { works, scale, dir, only }))
+    let number: u64 = number.trim().parse().map_err(|e| format!("{text}: {e}"))?;
+    number.checked_mul(unit).ok_or_else(|| format!("{text} is too much").into())
 }

@@ -6,6 +6,7 @@ use pocketmq::{Consumer, Delivery, Flush, Producer, Queue, Raw, Topic};
 
 use crate::Result;
 use crate::figures::{Sample, real};
+use crate::meter::Spent;
 
 pub(crate) const BYTES: Topic<[u8], Raw> = Topic::new("bench");
 
@@ -33,9 +34,9 @@ pub(crate) fn record_size(body: &[u8]) -> Result<u64> {
 }
 
 /// What sending `count` messages with records of `record` bytes yielded.
-pub(crate) fn sent(count: u64, record: u64, time: Duration, latencies: Vec<u64>) -> Sample {
+pub(crate) fn sent(count: u64, record: u64, spent: Spent, latencies: Vec<u64>) -> Sample {
     let bytes_per_message = Some(real(record + UNIT));
-    Sample { count, bytes: count * record, time, latencies, bytes_per_message }
+    Sample { count, bytes: count * record, spent, latencies, bytes_per_message }
 }
 
 /// Sends so many messages as fast as possible.

@@ -20,6 +20,7 @@ pub(crate) struct Bench<'a> {
     work: Work,
     runs: u32,
     only: Option<&'a str>,
+    calls: bool,
     rows: Vec<(String, Turn<'a>)>,
     comparisons: Vec<Comparison>,
 }
@@ -51,8 +52,8 @@ pub(crate) enum Target {
 
 impl<'a> Bench<'a> {
     pub(crate) fn new(work: Work, settings: &'a Settings, runs: u32) -> Self {
-        let only = settings.only.as_deref();
-        Self { work, runs, only, rows: Vec::new(), comparisons: Vec::new() }
+        let (only, calls) = (settings.only.as_deref(), settings.calls);
+        Self { work, runs, only, calls, rows: Vec::new(), comparisons: Vec::new() }
     }
 
     /// Adds a row; `turn` measures it once.
@@ -80,22 +81,33 @@ impl<'a> Bench<'a> {
         self.comparisons.push(Comparison { what: What::P99(ours), target });
     }
 
-    /// Lets the rows take turns; prints a JSON line for each.
+    /// Lets the rows take turns, every second time from the last to the first; prints a JSON line for each.
     pub(crate) fn run(self, ground: &Ground) -> Result<Table> {
-        let (names, mut turns): (Vec<_>, Vec<_>) = self.rows.into_iter().unzip();
+        let Self { work, runs, only, calls, rows, comparisons } = self;
+        let (names, mut turns): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let mut rows: Vec<Measured> =
             names.into_iter().map(|name| Measured { name, turns: Vec::new() }).collect();
-        for _ in 0..self.runs {
-            for (row, turn) in rows.iter_mut().zip(&mut turns) {
-                if self.only.is_some_and(|only| !row.name.contains(only)) {
-                    continue;
-                }
+        let mut wanted: Vec<_> = rows
+            .iter_mut()
+            .zip(&mut turns)
+            .filter(|(row, _)| only.is_none_or(|only| row.name.contains(only)))
+            .collect();
+        for _ in 0..runs {
+            for (row, turn) in &mut wanted {
                 ground.settle()?;
-                let sample = turn().map_err(|e| format!("{}: {e}", row.name))?;
-                row.turns.push(sample.into());
+                row.turns.push(row.take(turn)?.into());
+            }
+            wanted.reverse();
+        }
+        if calls {
+            for (row, turn) in &mut wanted {
+                let (sample, calls) = ground.calls(|| row.take(turn))?;
+                let each = sample.each(calls);
+                row.turns.iter_mut().for_each(|turn| turn.calls_per_message = Some(each));
             }
         }
-        let table = Table { work: self.work, rows, comparisons: self.comparisons };
+        drop(wanted);
+        let table = Table { work, rows, comparisons };
         table.print_json()?;
         Ok(table)
     }
@@ -106,6 +118,12 @@ impl<'a> Bench<'a> {
 struct Measured {
     name: String,
     turns: Vec<Figures>,
+}
+
+impl Measured {
+    fn take(&self, turn: &mut Turn<'_>) -> Result<Sample> {
+        turn().map_err(|e| format!("{}: {e}", self.name).into())
+    }
 }
 
 /// The rows of a work, measured.
@@ -191,29 +209,36 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<76} {:>11} {:>23} {:>9} {:>10} {:>10}",
+            "{:<76} {:>11} {:>23} {:>9} {:>10} {:>10} {:>10} {:>10} {:>8} {:>8} {:>8}",
             self.work.name(),
             "per s",
             "lowest–highest",
             "MB/s",
             "p50 µs",
-            "p99 µs"
+            "p99 µs",
+            "p99.9 µs",
+            "max µs",
+            "B/msg",
+            "csw/msg",
+            "sys/msg",
         )?;
         for row in self.measured() {
             let all = Figures::median(&row.turns);
             let (low, high) = spread(row.turns.iter().map(|t| t.per_s));
-            let micros = |ns: Option<u64>| {
-                ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.2}", millis(ns) * 1e3))
-            };
             writeln!(
                 f,
-                "{:<76} {:>11.0} {:>23} {:>9.1} {:>10} {:>10}",
+                "{:<76} {:>11.0} {:>23} {:>9.1} {:>10} {:>10} {:>10} {:>10} {:>8} {:>8.4} {:>8}",
                 row.name,
                 all.per_s,
                 format!("{low:.0}–{high:.0}"),
                 all.mb_per_s,
                 micros(all.p50_ns),
                 micros(all.p99_ns),
+                micros(all.p999_ns),
+                micros(all.max_ns),
+                some(all.bytes_per_message, 1),
+                all.switches_per_message,
+                some(all.calls_per_message, 4),
             )?;
         }
         for comparison in &self.comparisons {
@@ -242,6 +267,15 @@ impl Target {
         };
         format!(", target {sign} {bound}: {}", if met { "met" } else { "missed" })
     }
+}
+
+fn micros(ns: Option<u64>) -> String {
+    some(ns.map(|ns| millis(ns) * 1e3), 2)
+}
+
+/// A figure that need not be there.
+fn some(figure: Option<f64>, decimals: usize) -> String {
+    figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.decimals$}"))
 }
 
 fn millis(ns: u64) -> f64 {
