@@ -18,7 +18,7 @@ const ROOM: usize = 1024;
 /// Messages taken at once, where they are.
 const BATCH: usize = 256;
 /// 50 000 messages a second.
-const PACE: Duration = Duration::from_micros(20);
+pub(crate) const PACE: Duration = Duration::from_micros(20);
 
 pub(crate) fn measure(settings: &Settings, ground: &Ground) -> Result<Table> {
     let (count, paced) = (settings.scale.live, settings.scale.paced);
@@ -50,7 +50,7 @@ pub(crate) fn measure(settings: &Settings, ground: &Ground) -> Result<Table> {
 
 /// Sends `count` bodies, each with the time (since `start`) at which it is due: at once, or at a steady pace. Being late does
 /// not move what comes after, and counts as latency.
-fn send_all(
+pub(crate) fn send_all(
     start: Instant,
     count: u64,
     pace: Option<Duration>,
@@ -78,12 +78,12 @@ fn stamp(body: &mut [u8], due: Duration) {
 }
 
 /// How late a message is now.
-fn lateness(start: Instant, body: &[u8]) -> u64 {
+pub(crate) fn lateness(start: Instant, body: &[u8]) -> u64 {
     let due = body.first_chunk().map_or(0, |head| u64::from_be_bytes(*head));
     nanos(start.elapsed()).saturating_sub(due)
 }
 
-pub(crate) fn handed_over(count: u64, spent: Spent, latencies: Vec<u64>) -> Sample {
+fn handed_over(count: u64, spent: Spent, latencies: Vec<u64>) -> Sample {
     let bytes = count * BODY.len() as u64;
     Sample { count, bytes, spent, latencies, bytes_per_message: None }
 }
@@ -111,7 +111,7 @@ fn through_channel(ground: &Ground, count: u64, pace: Option<Duration>) -> Resul
     Ok(handed_over(count, spent, latencies))
 }
 
-fn through_queue(
+pub(crate) fn through_queue(
     ground: &Ground,
     count: u64,
     pace: Option<Duration>,

@@ -140,6 +140,11 @@ struct Line<'a> {
     name: &'a str,
     #[serde(flatten)]
     median: Figures,
+    /// The first limit or channel that its rate is compared with, and the part of it that it reaches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of_limit: Option<f64>,
     runs: usize,
 }
 
@@ -165,16 +170,31 @@ impl Table {
     }
 
     fn print_json(&self) -> Result<()> {
-        for row in self.measured() {
+        for (i, row) in self.rows.iter().enumerate().filter(|(_, row)| !row.turns.is_empty()) {
+            let of_limit = self.of_limit(Row(i));
             let line = Line {
                 work: self.work.name(),
                 name: &row.name,
                 median: Figures::median(&row.turns),
+                limit: of_limit.map(|(name, _)| name),
+                of_limit: of_limit.map(|(_, ratio)| (ratio * 1e4).round() / 1e4),
                 runs: row.turns.len(),
             };
             println!("{}", serde_json::to_string(&line)?);
         }
         Ok(())
+    }
+
+    /// What a row's rate is compared with, if that is a limit and was measured; and the median of the ratios.
+    fn of_limit(&self, row: Row) -> Option<(&str, f64)> {
+        self.comparisons.iter().find_map(|comparison| {
+            let What::Rate(Row(ours), limit) = comparison.what else { return None };
+            let (name, _) = self.row(limit);
+            let is_limit = name.starts_with("limit ") || name.starts_with("channel ");
+            let ratios = self.compare(comparison.what).1;
+            let compared = ours == row.0 && is_limit && !ratios.is_empty();
+            compared.then(|| (name, median(ratios.into_iter())))
+        })
     }
 
     fn row(&self, row: Row) -> (&str, &[Figures]) {
