@@ -1,7 +1,7 @@
 //! Measures pocketmq and other embedded queues, logs and stores side by side, in one process and in turns.
 //!
 //! ```text
-//! cargo bench --manifest-path benches/peers/Cargo.toml -- [W1 W2 W3 W4 W4b W5 W6 W7] [--calls] [--quick] [--runs N] [--dir DIR] [--only TEXT]
+//! cargo bench --manifest-path benches/peers/Cargo.toml -- [W1 W2 W3 W4 W4b W5 W6 W7] [--sustained] [--calls] [--quick] [--runs N] [--dir DIR] [--only TEXT]
 //! ```
 //!
 //! The harness, its options and what it prints are those of `benches/work`, whose modules are used here; the README beside this package
@@ -70,7 +70,7 @@ fn main() -> Result<()> {
 }
 
 fn measure(mut settings: Settings) -> Result<()> {
-    works::fit(&mut settings);
+    works::fit(&mut settings)?;
     let ground = Ground::new(settings.dir.as_deref())?;
     let mut tables = vec![ground.describe()?];
     if settings.calls

@@ -111,7 +111,8 @@ fn measured(
     })?;
     let (spent, latencies) = outcome.ok_or("nothing was measured")?;
     ground.settle()?;
-    let bytes_per_message = Some(real(occupied(&dir)?) / real(count));
+    let each = real(occupied(&dir)?) / real(count);
+    let bytes_per_message = Some((each * 10.0).round() / 10.0);
     ground.clear()?;
     Ok(Sample { count, bytes: count * plan.body, spent, latencies, bytes_per_message })
 }

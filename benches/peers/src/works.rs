@@ -21,7 +21,9 @@ const PRODUCERS: u64 = 16;
 const BATCH: u64 = 100;
 
 /// The slowest of all take part: fewer messages where there are many, and three turns.
-pub(crate) fn fit(settings: &mut Settings) {
+///
+/// Fails if there is nothing among the works that has peers.
+pub(crate) fn fit(settings: &mut Settings) -> Result<()> {
     let scale = &mut settings.scale;
     scale.short = scale.short.min(1_000_000);
     scale.large = scale.large.min(300_000);
@@ -35,17 +37,20 @@ pub(crate) fn fit(settings: &mut Settings) {
     settings.works.retain(|work| {
         !matches!(work, Work::Idle | Work::Topics | Work::Producers | Work::Bodies | Work::Size)
     });
+    if settings.works.is_empty() { Err("only W1 to W7 have peers".into()) } else { Ok(()) }
 }
 
 pub(crate) fn run(work: Work, settings: &Settings, ground: &Ground) -> Result<Table> {
     let mut bench = Bench::new(work, settings, settings.scale.runs_short);
+    let scale = &settings.scale;
+    let small = if settings.sustained { scale.sustained } else { scale.short };
     match work {
-        Work::W1 => append(&mut bench, ground, settings.scale.short, &BODY)?,
-        Work::W2 => append(&mut bench, ground, settings.scale.large, &BODY.repeat(8))?,
-        Work::W3 => durable(&mut bench, ground, settings.scale.durable)?,
-        Work::W4 => many(&mut bench, ground, settings.scale.durable_each_of_16)?,
-        Work::W4b => in_flight(&mut bench, ground, settings.scale.in_flight)?,
-        Work::W5 => reading(&mut bench, ground, settings.scale.stored)?,
+        Work::W1 => append(&mut bench, ground, small, &BODY)?,
+        Work::W2 => append(&mut bench, ground, scale.large, &BODY.repeat(8))?,
+        Work::W3 => durable(&mut bench, ground, scale.durable)?,
+        Work::W4 => many(&mut bench, ground, scale.durable_each_of_16)?,
+        Work::W4b => in_flight(&mut bench, ground, scale.in_flight)?,
+        Work::W5 => reading(&mut bench, ground, scale.stored)?,
         Work::W6 => live(&mut bench, ground, settings),
         Work::W7 => jobs(&mut bench, ground, settings),
         _ => return Err(format!("{} has no peers", work.name()).into()),
