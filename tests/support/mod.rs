@@ -1,6 +1,7 @@
 //! What several tests share.
 
 pub mod golden;
+pub mod manifest;
 
 use std::path::Path;
 
@@ -10,13 +11,4 @@ pub fn walk(dir: &Path, visit: &mut dyn FnMut(&Path)) {
         let path = entry.unwrap().path();
         if path.is_dir() { walk(&path, visit) } else { visit(&path) }
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").unwrap();
-        text
-    })
 }
