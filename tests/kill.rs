@@ -14,23 +14,24 @@ mod support {
     pub(crate) mod kill {
         pub(crate) mod child;
         pub(crate) mod ledger;
+        pub(crate) mod look;
         pub(crate) mod plan;
     }
 }
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use pocketmq::{Delivery, History, OpenReport, Queue};
+use pocketmq::{History, OpenReport, Queue};
 use tempfile::TempDir;
 
 use support::kill::child::{Bytes, Role, play};
 use support::kill::ledger::{Ledger, Place};
-use support::kill::plan::{GROUPS, Id, Rng, TOPICS};
+use support::kill::look::{contents, receive};
+use support::kill::plan::{GROUPS, Rng, TOPICS};
 
 /// A child that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -273,20 +274,7 @@ impl Life {
 
     /// A group that never acknowledges receives the whole log each time.
     fn check_log(&mut self, queue: &Queue) {
-        let mut found = BTreeMap::new();
-        for delivery in receive(queue, "auditor") {
-            let id = Id::of(delivery.1.body());
-            let id = id.unwrap_or_else(|| panic!("never sent: {:?}", delivery.1));
-            found.insert(delivery.0, id);
-        }
-        for topic in queue.stats().unwrap().topics {
-            let index = TOPICS.iter().position(|(name, _)| *name == topic.name).unwrap();
-            for there in topic.queues {
-                let (from, to) = ((index, there.id.get(), 0), (index, there.id.get(), u64::MAX));
-                assert_eq!(there.min.get(), 0);
-                assert_eq!(there.next.get(), found.range(from..to).count() as u64, "{there:?}");
-            }
-        }
+        let found = contents(queue);
         self.ledger.check_log(found);
     }
 
@@ -316,26 +304,6 @@ impl Life {
             self.ledger.sent(id, (topic, receipt.queue.get(), receipt.queue_offset.get()));
         }
     }
-}
-
-/// Everything a group can get at once.
-fn receive(queue: &Queue, group: &str) -> Vec<(Place, Delivery<Box<[u8]>>)> {
-    let mut all = Vec::new();
-    for (index, (name, queues)) in TOPICS.into_iter().enumerate() {
-        queue.create_topic(name, queues).unwrap();
-        let consumer = queue.consumer(Bytes::new(name), group).pull().unwrap();
-        loop {
-            let batch = consumer.recv_batch(1000, Duration::ZERO).unwrap();
-            if batch.is_empty() {
-                break;
-            }
-            let place = |d: &Delivery<Box<[u8]>>| {
-                (index, d.message().queue().get(), d.message().queue_offset().get())
-            };
-            all.extend(batch.into_iter().map(|d| (place(&d), d)));
-        }
-    }
-    all
 }
 
 fn exists(path: &Path) -> bool {
