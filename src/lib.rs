@@ -107,6 +107,9 @@ mod engine;
 mod error;
 mod fields;
 mod flush;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod io;
 mod layout;
