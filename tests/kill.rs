@@ -60,14 +60,18 @@ fn campaign(test: &'static str, sync: bool) {
     let seed = number("POCKETMQ_SEED").unwrap_or_else(|| u64::from(now.subsec_nanos()));
     println!("POCKETMQ_SEED={seed}");
     let mut rng = Rng::new(seed);
-    let mut left = number("POCKETMQ_KILLS").unwrap_or(20);
+    let all = number("POCKETMQ_KILLS").unwrap_or(20);
+    let (mut left, mut messages) = (all, 0);
     while left > 0 {
         let mut life = Life::new(test, sync, rng.next());
         let kills = left.min(KILLS_PER_STORE);
         life.run(kills);
         left -= kills;
+        messages += life.ledger.messages();
         println!("{} messages; {:?}", life.ledger.messages(), life.tally);
     }
+    let kind = if sync { "durable" } else { "acknowledged" };
+    println!("{all} kills, {messages} messages, all that was {kind} is there");
 }
 
 /// When the child dies.

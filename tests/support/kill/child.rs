@@ -15,7 +15,7 @@ use pocketmq::{
     Consumer, Delivery, ErrorKind, Flush, Options, Producer, Queue, Raw, Receipt, Result, Topic,
 };
 
-use super::plan::{BATCH, GROUPS, Id, PLAIN, Rng, SUBMIT, TOPICS, WINDOW};
+use super::plan::{BATCH, DURABLE, GROUPS, Id, PLAIN, Rng, SUBMIT, TOPICS, WINDOW};
 
 const ROLE: &str = "POCKETMQ_KILL_CHILD";
 
@@ -110,10 +110,10 @@ pub(crate) fn play(role: Role) {
     say(&format!("O {:?}", report.history));
     std::thread::scope(|scope| {
         let (child, queue) = (&child, &queue);
-        for work in [Child::plain, Child::batches, Child::submits] {
+        for work in [Child::plain, Child::batches, Child::submits, Child::durable] {
             scope.spawn(move || child.check(producers(queue).and_then(|p| work(child, &p))));
         }
-        for (number, group) in [(0, 0), (1, 0), (2, 1)] {
+        for (number, group) in [(0, 0), (1, 0), (2, 1), (3, 1)] {
             scope.spawn(move || child.check(child.consume(queue, group, number)));
         }
         let () = closing_time.recv().unwrap();
@@ -142,7 +142,7 @@ impl Child {
     fn sent(&self, first: Id, receipts: &[Receipt]) {
         let mut line = format!("S {} {} {}", first.producer, first.seq, first.topic());
         for receipt in receipts {
-            assert_eq!(receipt.durable, self.role.sync);
+            assert_eq!(receipt.durable, self.role.sync || first.producer == DURABLE);
             let _ = write!(line, " {}:{}", receipt.queue, receipt.queue_offset);
         }
         say(&line);
@@ -156,6 +156,17 @@ impl Child {
             let id = self.id(PLAIN, seq);
             let receipt = producers[id.topic()].send(&id.body())?;
             self.sent(id, &[receipt]);
+        }
+        Ok(())
+    }
+
+    /// Waits for the disk, whatever the store does.
+    fn durable(&self, producers: &[Producer<[u8], Raw>]) -> Result<()> {
+        for seq in 0.. {
+            let id = self.id(DURABLE, seq);
+            let body = id.body();
+            let message = producers[id.topic()].message(&body).flush(Flush::Sync).key("durable");
+            self.sent(id, &[message.send()?]);
         }
         Ok(())
     }

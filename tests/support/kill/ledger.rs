@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::plan::{AUDITOR, BATCH, GROUPS, Id, PLAIN, SUBMIT, TOPICS, WINDOW};
+use super::plan::{AUDITOR, BATCH, DURABLE, GROUPS, Id, PLAIN, SUBMIT, TOPICS, WINDOW};
 
 /// Where a message is: topic (an index into [`TOPICS`]), queue, offset.
 pub(crate) type Place = (usize, u32, u64);
@@ -98,7 +98,7 @@ impl Ledger {
     /// How many of a producer's messages beyond the confirmed ones may be there.
     fn slack(run: u64, producer: u8, confirmed: u64) -> u64 {
         match producer {
-            PLAIN => 1,
+            PLAIN | DURABLE => 1,
             BATCH => Id { run, producer, seq: confirmed }.batch_len(),
             SUBMIT => WINDOW,
             _ => 0,

@@ -10,11 +10,12 @@ pub(crate) const WINDOW: u64 = 8;
 /// The largest body: larger than a quarter of the staging buffer, so that it goes around it.
 const LARGE: u64 = 30_000;
 
-/// The producers of a run: `send`, `send_batch`, `submit`, and the process that counts.
+/// The producers of a run: `send`, `send_batch`, `submit`, the process that counts, and `send` that waits for the disk.
 pub(crate) const PLAIN: u8 = 0;
 pub(crate) const BATCH: u8 = 1;
 pub(crate) const SUBMIT: u8 = 2;
 pub(crate) const AUDITOR: u8 = 3;
+pub(crate) const DURABLE: u8 = 4;
 
 /// A message: the `seq`-th of a producer in a run of the child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The long forms, one line each at the end, to be pasted into docs/TESTING.md.
+#
+#   tools/long-campaign.sh kills [1000]      kill cycles in each of two kinds of store
+#   tools/long-campaign.sh disk [20000]      random histories on the simulated disk; every operation failing, and crashing
+#   tools/long-campaign.sh model [20000]     the whole queue against a model
+#   tools/long-campaign.sh faults [1]        every n-th system call failing
+#   tools/long-campaign.sh fuzz [600]        seconds for each target
+#   tools/long-campaign.sh power [300]       power cuts for each file system
+#   tools/long-campaign.sh brokers           stores to brokers and back, two versions
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# The command as it can be typed, and a pattern for what it says about its counts.
+run() {
+    local command=$1 counts=$2 begin=$SECONDS outcome=passes
+    echo "$(date '+%F %T') $command" >&2
+    bash -c "$command" >"$log" 2>&1 || outcome='**FAILS**'
+    local said
+    said=$(grep -E "$counts" "$log" | tr '\n' ';' | sed 's/|/\\|/g; s/;$//; s/;/; /g') || said=
+    [ "$outcome" = passes ] || tail -n 60 "$log" >&2
+    echo "| $(date +%F) | \`$command\` | $outcome, $((SECONDS - begin)) s${said:+; $said} |"
+    [ "$outcome" = passes ]
+}
+
+what=${1:-}
+case $what in
+kills) run "POCKETMQ_KILLS=${2:-1000} cargo test --release --test kill -- --nocapture" '^[0-9]+ kills|^POCKETMQ_SEED' ;;
+disk) run "POCKETMQ_SIM_SEEDS=${2:-20000} POCKETMQ_SIM_STRIDE=1 cargo test --release --lib store::tests" '^test result' ;;
+model) run "PROPTEST_CASES=${2:-20000} cargo test --release --test model" '^test result' ;;
+faults) run "tools/faults-by-syscall.sh --stride ${2:-1}" 'calls failed|descriptors|no space|^SKIPPED' ;;
+fuzz) run "tools/fuzz.sh --seconds ${2:-600}" 'changed ones|--seed' ;;
+power) run "tools/power-cuts.sh --cuts ${2:-300}" 'power cuts|failed sync|^SKIPPED' ;;
+brokers) run tools/handover.sh '^test result|^SKIPPED' ;;
+*)
+    sed -n '2,11s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+esac
