@@ -112,6 +112,7 @@ pub fn segment(bytes: &[u8]) {
         from: 0,
         floor,
         own: &|_| own,
+        copy: &|_| None,
         resume: &mut |_, _| Ok(None),
     };
     let scanned = scan(&mut plan, &mut |view, soundness| {
