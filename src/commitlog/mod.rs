@@ -332,18 +332,26 @@ impl CommitLog {
     }
 
     fn segment_of(&self, offset: u64) -> Option<Arc<Segment>> {
-        let segments = self.segments.read();
-        let first = segments.first()?.base();
-        let index = usize::try_from(offset.checked_sub(first)? / self.segment_size).ok()?;
-        segments.get(index).map(Arc::clone)
+        self.find(&self.segments.read(), offset).map(Arc::clone)
     }
 
     /// The bytes of a published record.
     pub(crate) fn read(&self, offset: u64, len: usize, reads: Reads) -> Result<LogBytes> {
-        let segment = self.segment_of(offset).ok_or_else(|| {
+        let none = || {
             Error::corrupt(&self.layout.commitlog(), offset, "no commit log file holds this offset")
-        })?;
-        segment.read(offset, len, reads)
+        };
+        if reads == Reads::Mapped {
+            // Nothing here waits for the disk, so the list may stay locked.
+            let segments = self.segments.read();
+            return self.find(&segments, offset).ok_or_else(none)?.read(offset, len, reads);
+        }
+        self.segment_of(offset).ok_or_else(none)?.read(offset, len, reads)
+    }
+
+    fn find<'a>(&self, segments: &'a [Arc<Segment>], offset: u64) -> Option<&'a Arc<Segment>> {
+        let first = segments.first()?.base();
+        let index = usize::try_from(offset.checked_sub(first)? / self.segment_size).ok()?;
+        segments.get(index)
     }
 
     /// Whether the background should get space ready: little is left of what is allocated.

@@ -1,6 +1,5 @@
 //! One file of the commit log.
 
-use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
@@ -33,14 +32,15 @@ pub(crate) struct Segment {
 /// Bytes of the log handed to a reader: they stay valid as long as this lives, whatever becomes of the file's name.
 #[derive(Clone)]
 pub(crate) enum LogBytes {
-    Mapped { map: Mapping, range: Range<usize> },
+    /// A window of the file's mapping.
+    Mapped(Mapping),
     Copied(Arc<[u8]>),
 }
 
 impl LogBytes {
     pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
-            Self::Mapped { map, range } => map.slice(range.clone()).unwrap_or_default(),
+            Self::Mapped(map) => map.slice(0..map.len()).unwrap_or_default(),
             Self::Copied(bytes) => bytes,
         }
     }
@@ -148,7 +148,10 @@ impl Segment {
         match reads {
             Reads::Mapped => {
                 let at = usize::try_from(at).unwrap_or(usize::MAX);
-                Ok(LogBytes::Mapped { map: self.map()?.clone(), range: at..at + len })
+                let window = self.map()?.window(at, len, MapAccess::Read);
+                window.map(LogBytes::Mapped).ok_or_else(|| {
+                    Error::corrupt(&self.path, at as u64, "a record reaches beyond its file")
+                })
             }
             Reads::Copied => {
                 let mut bytes = vec![0; len];

@@ -75,10 +75,9 @@ impl<V> Delivery<V> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Full`](crate::ErrorKind::Full) if there is no space to write it down, [`ErrorKind::Io`](crate::ErrorKind::Io) if
-    /// no file can be opened for it (or the disk fails, which stops the store),
-    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned), [`ErrorKind::Closed`](crate::ErrorKind::Closed): the message is then
-    /// received again.
+    /// [`ErrorKind::Full`](crate::ErrorKind::Full) if there is no space (or no file descriptor) to write it down,
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the disk fails, [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned),
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed): the message is then received again.
     pub fn ack(self) -> Result<()> {
         self.handle.ack()
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::codec::{Decode, Json};
 use crate::engine::Engine;
-use crate::engine::dispatch::Dispatch;
+use crate::engine::dispatch::{Dispatch, Wait};
 use crate::error::Result;
 use crate::message::QueueOffset;
 use crate::message::names::validate_group;
@@ -191,7 +191,17 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     /// - [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) when everything visible was received from a store that has
     ///   stopped writing.
     pub fn recv(&self, timeout: Duration) -> Result<Option<Delivery<C::Owned>>> {
-        Ok(self.recv_batch(1, timeout)?.pop())
+        let mut wait = Wait::up_to(timeout.min(LONGEST_WAIT));
+        loop {
+            let mut taken = None;
+            self.dispatch.take(1, &mut wait, &mut |message| taken = Some(message))?;
+            let Some(message) = taken else { return Ok(None) };
+            let handle = Handle::new(message, &self.dispatch);
+            match C::decode(handle.body()) {
+                Ok(value) => return Ok(Some(Delivery::new(value, handle))),
+                Err(_) => handle.park(),
+            }
+        }
     }
 
     /// Receives up to `max` messages: waits up to `timeout` for the first, and takes what else is there without waiting.
@@ -200,17 +210,16 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     ///
     /// As [`Consumer::recv`].
     pub fn recv_batch(&self, max: usize, timeout: Duration) -> Result<Vec<Delivery<C::Owned>>> {
-        let deadline = self.engine.store().clock.now() + timeout.min(LONGEST_WAIT);
-        let mut messages = Vec::new();
+        let mut wait = Wait::up_to(timeout.min(LONGEST_WAIT));
         let mut deliveries = Vec::new();
         while deliveries.is_empty() && max > 0 {
-            self.dispatch.take(max, deadline, &mut messages)?;
-            if messages.is_empty() {
+            // All of them first: a codec that panics must not strand those behind.
+            let mut handles = Vec::new();
+            let mut put = |message| handles.push(Handle::new(message, &self.dispatch));
+            if self.dispatch.take(max, &mut wait, &mut put)? == 0 {
                 break;
             }
-            // All of them first: a codec that panics must not strand those behind.
-            let handles: Vec<_> =
-                messages.drain(..).map(|message| Handle::new(message, &self.dispatch)).collect();
+            deliveries.reserve(handles.len());
             for handle in handles {
                 match C::decode(handle.body()) {
                     Ok(value) => deliveries.push(Delivery::new(value, handle)),

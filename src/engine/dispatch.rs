@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::store::message::Message;
 use crate::store::read::{Ahead, View};
 use crate::store::topics::{Listener, Topic};
-use crate::sync::{Arc, Condvar, Mutex, Weak};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, Weak};
 
 /// A payload that does not decode is tried again after these many seconds: RocketMQ's retry levels.
 const BACK_OFF_SECONDS: [u64; 16] =
@@ -33,6 +33,10 @@ pub(crate) struct Dispatch {
     cursors: Vec<Cursor>,
     /// Protects what was handed out. Taken before a queue's tail and a cursor, never while holding them.
     state: Mutex<State>,
+    /// How many were handed out and are not settled.
+    in_flight: AtomicUsize,
+    /// Whether there may be attempts to forget.
+    any_undecodable: AtomicBool,
     ready: Condvar,
 }
 
@@ -44,7 +48,6 @@ struct State {
     /// Undecodable messages, and when they are tried again.
     parked: BTreeSet<(Instant, Place)>,
     attempts: HashMap<Place, usize>,
-    in_flight: usize,
 }
 
 #[derive(Debug)]
@@ -55,6 +58,26 @@ struct Position {
     /// Handed out before, and to be handed out again.
     returned: BTreeSet<u64>,
     ahead: Ahead,
+}
+
+/// As many are taken under one lock.
+const RUN: usize = 1024;
+
+/// How long a receiver waits. The clock is read when it has to.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    timeout: Duration,
+    deadline: Option<Instant>,
+}
+
+impl Wait {
+    pub(crate) fn up_to(timeout: Duration) -> Self {
+        Self { timeout, deadline: None }
+    }
+
+    fn deadline(&mut self, store: &Store) -> Instant {
+        *self.deadline.get_or_insert_with(|| store.clock.now() + self.timeout)
+    }
 }
 
 /// What the next message is, or why there is none.
@@ -91,8 +114,9 @@ impl Dispatch {
                 turn: 0,
                 parked: BTreeSet::new(),
                 attempts: HashMap::new(),
-                in_flight: 0,
             }),
+            in_flight: AtomicUsize::new(0),
+            any_undecodable: AtomicBool::new(false),
             ready: Condvar::new(),
         });
         let weak: Weak<Self> = Arc::downgrade(&dispatch);
@@ -114,43 +138,108 @@ impl Dispatch {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.state.lock().in_flight
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// So many were settled, one way or the other.
+    fn landed(&self, count: usize) {
+        self.in_flight.fetch_sub(count, Ordering::Relaxed);
     }
 
     pub(crate) fn undecodable(&self) -> usize {
         self.state.lock().attempts.len()
     }
 
-    /// Takes up to `max` messages, waiting for the first one until `deadline`.
+    /// Takes up to `max` messages, waiting for the first one, and hands each to `out`. Returns how many there were.
     ///
     /// A damaged message ends the call with its error, once; the next call goes on behind it.
-    pub(crate) fn take(&self, max: usize, deadline: Instant, out: &mut Vec<Message>) -> Result<()> {
+    pub(crate) fn take(
+        &self,
+        max: usize,
+        wait: &mut Wait,
+        out: &mut dyn FnMut(Message),
+    ) -> Result<usize> {
+        let (mut taken, mut more) = (0, Vec::new());
+        let mut at_once = Wait::up_to(Duration::ZERO);
         loop {
-            // What was taken already is handed out; an error is said by the next call.
-            if let Err(closed) = self.store.check_open() {
-                return if out.is_empty() { Err(closed) } else { Ok(()) };
-            }
-            let mut state = self.state.lock();
-            let found = match self.find(&mut state) {
-                Err(_) if !out.is_empty() => return Ok(()),
-                found => found?,
+            let wait = if taken == 0 { &mut *wait } else { &mut at_once };
+            let first = match self.reserve((max - taken).min(RUN), wait, &mut more) {
+                Ok(Some(first)) => first,
+                Ok(None) => return Ok(taken),
+                // Said by the next call, which meets it first.
+                Err(_) if taken > 0 => return Ok(taken),
+                Err(e) => return Err(e),
             };
-            let (place, unit) = match found {
-                Found::Unit(place, unit) => (place, unit),
-                Found::After(position) if out.is_empty() => {
+            let is_run = more.len() + 1 == RUN;
+            let mut reserved = std::iter::once(first).chain(more.drain(..));
+            while let Some((place, unit)) = reserved.next() {
+                match self.store.load(&self.topic, place, unit) {
+                    Ok(message) => {
+                        taken += 1;
+                        out(message);
+                    }
+                    // It was removed meanwhile, and is nobody's business any more.
+                    Err(removed) if removed.kind() == ErrorKind::NotFound => self.landed(1),
+                    Err(e) => {
+                        let said = taken == 0;
+                        if said && e.kind() == ErrorKind::Corrupt {
+                            self.landed(1);
+                        } else {
+                            // It could not be read now, which says nothing about the message; or it is said by the next call.
+                            self.put_back(place);
+                        }
+                        reserved.for_each(|(place, _)| self.put_back(place));
+                        return if said { Err(e) } else { Ok(taken) };
+                    }
+                }
+            }
+            drop(reserved);
+            if taken > 0 && (taken >= max || !is_run) {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Waits for a message and counts it as in flight; what else is there, up to `max` in all, goes to `more`. `None` when the
+    /// time is up.
+    fn reserve(
+        &self,
+        max: usize,
+        wait: &mut Wait,
+        more: &mut Vec<(Place, Unit)>,
+    ) -> Result<Option<(Place, Unit)>> {
+        loop {
+            self.store.check_open()?;
+            let mut state = self.state.lock();
+            match self.find(&mut state)? {
+                Found::Unit(place, unit) => {
+                    while more.len() + 1 < max {
+                        // An error is said by the next call, which meets it first.
+                        match self.find(&mut state) {
+                            Ok(Found::Unit(place, unit)) => more.push((place, unit)),
+                            Ok(Found::Nothing) | Err(_) => break,
+                            Ok(Found::After(_)) => {
+                                self.ready.notify_one();
+                                break;
+                            }
+                        }
+                    }
+                    return Ok(Some((place, unit)));
+                }
+                Found::After(position) => {
                     drop(state);
-                    let visible = self.await_visible(position, deadline);
+                    let visible = self.await_visible(position, wait.deadline(&self.store));
                     if !matches!(visible, Ok(true)) {
                         // Somebody else who sleeps may have more time.
                         self.wake_one();
-                        return visible.map(drop);
+                        return visible.map(|_| None);
                     }
-                    continue;
                 }
-                Found::Nothing if out.is_empty() => {
+                Found::Nothing => {
                     self.store.check_writable()?;
-                    if self.store.clock.now() >= deadline {
-                        return Ok(());
+                    let deadline = wait.deadline(&self.store);
+                    if wait.timeout.is_zero() || self.store.clock.now() >= deadline {
+                        return Ok(None);
                     }
                     let _asleep = self.topic.sleep();
                     match self.find(&mut state)? {
@@ -159,40 +248,9 @@ impl Dispatch {
                             let _ = self.ready.wait_until(&mut state, due.min(deadline));
                         }
                         Found::After(_) => {}
-                        Found::Unit(place, _) => self.give_back(&mut state, place),
+                        Found::Unit(place, unit) => return Ok(Some((place, unit))),
                     }
-                    continue;
                 }
-                Found::After(_) => {
-                    self.ready.notify_one();
-                    return Ok(());
-                }
-                Found::Nothing => return Ok(()),
-            };
-            drop(state);
-            match self.store.load(&self.topic, place, unit) {
-                Ok(message) => out.push(message),
-                Err(removed) if removed.kind() == ErrorKind::NotFound => {
-                    self.state.lock().in_flight -= 1;
-                    continue;
-                }
-                Err(e) if out.is_empty() => {
-                    if e.kind() == ErrorKind::Corrupt {
-                        self.state.lock().in_flight -= 1;
-                    } else {
-                        // It could not be read now; that says nothing about the message.
-                        self.put_back(place);
-                    }
-                    return Err(e);
-                }
-                Err(_) => {
-                    // Said by the next call, which begins with it.
-                    self.put_back(place);
-                    return Ok(());
-                }
-            }
-            if out.len() >= max {
-                return Ok(());
             }
         }
     }
@@ -236,7 +294,7 @@ impl Dispatch {
             match found {
                 Found::Unit(place, unit) => {
                     state.turn = (at + 1) % count;
-                    state.in_flight += 1;
+                    self.in_flight.fetch_add(1, Ordering::Relaxed);
                     return Ok(Found::Unit(place, unit));
                 }
                 Found::After(end) => after = Some(after.map_or(end, |first: u64| first.min(end))),
@@ -277,7 +335,7 @@ impl Dispatch {
     }
 
     fn give_back(&self, state: &mut State, (queue, offset): Place) {
-        state.in_flight -= 1;
+        self.landed(1);
         let acked = self.cursors.get(queue as usize).is_none_or(|c| c.is_acked(offset));
         if let Some(position) = state.queues.get_mut(queue as usize).filter(|_| !acked) {
             position.returned.insert(offset);
@@ -301,7 +359,8 @@ impl Dispatch {
             return;
         }
         let mut state = self.state.lock();
-        state.in_flight -= 1;
+        self.landed(1);
+        self.any_undecodable.store(true, Ordering::Relaxed);
         let attempts = state.attempts.entry(place).or_default();
         let wait =
             BACK_OFF_SECONDS.get(*attempts).or(BACK_OFF_SECONDS.last()).copied().unwrap_or(0);
@@ -319,15 +378,13 @@ impl Dispatch {
         let cursor = self.cursors.get(queue as usize).ok_or_else(Error::closed)?;
         let written = self.store.progress.ack(cursor, from..to);
         self.store.progressed(written)?;
-        let mut state = self.state.lock();
-        let done = usize::try_from(to - from).unwrap_or(usize::MAX);
-        state.in_flight = state.in_flight.saturating_sub(done);
-        if !state.attempts.is_empty() {
+        self.landed(usize::try_from(to - from).unwrap_or(usize::MAX));
+        if self.any_undecodable.load(Ordering::Relaxed) {
+            let mut state = self.state.lock();
             for offset in from..to {
                 state.attempts.remove(&(queue, offset));
             }
         }
-        drop(state);
         self.store.acknowledged();
         Ok(())
     }

@@ -101,7 +101,7 @@ impl Mapping {
     }
 
     /// A part of this mapping as a mapping of its own, over the same memory. `None` if out of range.
-    pub(super) fn window(&self, offset: usize, len: usize, access: MapAccess) -> Option<Self> {
+    pub(crate) fn window(&self, offset: usize, len: usize, access: MapAccess) -> Option<Self> {
         self.start(offset, len)?;
         Some(Self {
             region: Arc::clone(&self.region),

@@ -34,10 +34,12 @@ impl Target for Store {
     }
 
     fn disarm(&self) -> bool {
+        // Before the lock, for it may wait for a journal. Whoever acknowledges later arms the timer himself.
+        if self.progress.dirty() {
+            return false;
+        }
         let mut appender = self.appender.lock();
-        let quiet = appender.tail.end == self.log.durable()
-            && appender.line.is_empty()
-            && !self.progress.dirty();
+        let quiet = appender.tail.end == self.log.durable() && appender.line.is_empty();
         if quiet {
             appender.armed = false;
         }
@@ -209,7 +211,8 @@ impl Store {
 
     /// An acknowledgement was written: the flusher makes it durable within the flush interval.
     pub(crate) fn acknowledged(&self) {
-        if !self.acks_armed.swap(true, Ordering::SeqCst) {
+        if !self.acks_armed.load(Ordering::SeqCst) && !self.acks_armed.swap(true, Ordering::SeqCst)
+        {
             self.flusher.arm();
         }
     }

@@ -1,10 +1,9 @@
 //! A stored message, as it lies in the log.
 
 use std::fmt;
-use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::commitlog::format::{self, Checks, Decoded, Host, RecordCrc, RecordView};
+use crate::commitlog::format::{self, Checks, Decoded, RecordCrc, RecordView};
 use crate::commitlog::segment::LogBytes;
 use crate::message::properties::{self, Properties, name};
 use crate::message::{LogOffset, MessageId, QueueId, QueueOffset};
@@ -15,37 +14,29 @@ use crate::message::{LogOffset, MessageId, QueueId, QueueOffset};
 #[derive(Clone)]
 pub struct Message {
     bytes: LogBytes,
-    head: Head,
-    topic: Range<usize>,
-    body: Range<usize>,
-    properties: Range<usize>,
+    queue_offset: u64,
+    log_offset: u64,
+    queue_id: u32,
+    topic: Part,
+    body: Part,
+    properties: Part,
 }
 
-/// The fixed fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Head {
-    size: u32,
-    magic: u32,
-    body_crc: u32,
-    queue_id: u32,
-    flag: i32,
-    queue_offset: u64,
-    physical_offset: u64,
-    sys_flag: i32,
-    born_timestamp: i64,
-    born_host: Host,
-    store_timestamp: i64,
-    store_host: Host,
-    reconsume_times: i32,
-    prepared_transaction_offset: i64,
+/// Where a part of a record lies. No record is larger than a `u32` can say.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    at: u32,
+    len: u32,
 }
 
 impl Message {
     /// Checks and takes apart one whole record. `Err` says what is wrong with it.
+    ///
+    /// `own`: this crate wrote it, so that it has a checksum over all of it, the body included.
     pub(crate) fn parse(bytes: LogBytes, own: bool) -> Result<Self, &'static str> {
         let record_crc = if own { RecordCrc::Require } else { RecordCrc::Ignore };
         let slice = bytes.as_slice();
-        let view = match format::decode(slice, Checks { body_crc: true, record_crc }) {
+        let view = match format::decode(slice, Checks { body_crc: !own, record_crc }) {
             Decoded::Record(view) if view.size as usize == slice.len() => view,
             Decoded::Record(_) => return Err("the record has another length than its queue says"),
             Decoded::Bad(what) => return Err(what),
@@ -53,49 +44,68 @@ impl Message {
             Decoded::Blank { .. } => return Err("its queue points to an end mark"),
             Decoded::Incomplete { .. } => return Err("the record is longer than its queue says"),
         };
-        let place = |part: &[u8]| {
-            let at = part.as_ptr().addr() - slice.as_ptr().addr();
-            at..at + part.len()
+        let place = |part: &[u8]| Part {
+            at: u32::try_from(part.as_ptr().addr() - slice.as_ptr().addr()).unwrap_or(0),
+            len: u32::try_from(part.len()).unwrap_or(0),
         };
-        let (topic, body, properties) =
-            (place(view.topic.as_bytes()), place(view.body), place(view.properties));
-        let head = Head::of(&view);
-        Ok(Self { bytes, head, topic, body, properties })
+        Ok(Self {
+            queue_offset: view.queue_offset,
+            log_offset: view.physical_offset,
+            queue_id: view.queue_id,
+            topic: place(view.topic.as_bytes()),
+            body: place(view.body),
+            properties: place(view.properties),
+            bytes,
+        })
     }
 
-    fn part(&self, range: &Range<usize>) -> &[u8] {
-        self.bytes.as_slice().get(range.clone()).unwrap_or_default()
+    fn part(&self, part: Part) -> &[u8] {
+        let (at, len) = (part.at as usize, part.len as usize);
+        self.bytes.as_slice().get(at..at + len).unwrap_or_default()
+    }
+
+    /// The fixed fields, read again. What was checked once does not change.
+    fn view(&self) -> RecordView<'_> {
+        match format::decode(self.bytes.as_slice(), Checks::NONE) {
+            Decoded::Record(view) => view,
+            _ => RecordView::EMPTY,
+        }
+    }
+
+    /// Whether it is stored in that topic.
+    pub(crate) fn is_in(&self, topic: &str) -> bool {
+        self.part(self.topic) == topic.as_bytes()
     }
 
     /// The topic the record is stored in.
     pub fn topic(&self) -> &str {
         // Checked when the record was parsed; the bytes do not change.
-        std::str::from_utf8(self.part(&self.topic)).unwrap_or_default()
+        std::str::from_utf8(self.part(self.topic)).unwrap_or_default()
     }
 
     /// The queue of the topic.
     pub fn queue(&self) -> QueueId {
-        self.head.queue_id.into()
+        self.queue_id.into()
     }
 
     /// The position in the queue.
     pub fn queue_offset(&self) -> QueueOffset {
-        self.head.queue_offset.into()
+        self.queue_offset.into()
     }
 
     /// The position in the commit log.
     pub fn log_offset(&self) -> LogOffset {
-        self.head.physical_offset.into()
+        self.log_offset.into()
     }
 
     /// The size of the whole record, in bytes.
     pub fn size(&self) -> u32 {
-        self.head.size
+        self.view().size
     }
 
     /// The body as stored: borrowed from the log, without a copy. Compressed if the sender compressed it.
     pub fn body(&self) -> &[u8] {
-        self.part(&self.body)
+        self.part(self.body)
     }
 
     /// The identity: the `UNIQ_KEY` property if there is one, else the offset message id.
@@ -105,22 +115,22 @@ impl Message {
 
     /// RocketMQ's offset message id: store host and commit log position.
     pub fn offset_id(&self) -> MessageId {
-        self.head.store_host.message_id(self.head.physical_offset)
+        self.view().offset_id()
     }
 
     /// The value of a property.
     pub fn property(&self, name: &str) -> Option<&str> {
-        properties::get(self.part(&self.properties), name)
+        properties::get(self.part(self.properties), name)
     }
 
     /// All properties, in stored order, without the record checksum.
     pub fn properties(&self) -> Properties {
-        Properties::parse(self.part(&self.properties))
+        Properties::parse(self.part(self.properties))
     }
 
     /// All properties, the record checksum (`__CRC32#`) included where there is one.
     pub fn raw_properties(&self) -> Properties {
-        Properties::parse_all(self.part(&self.properties))
+        Properties::parse_all(self.part(self.properties))
     }
 
     /// The tag (`TAGS`), if there is one.
@@ -143,21 +153,21 @@ impl Message {
 
     /// When the producer made it, by its clock.
     pub fn born_at(&self) -> SystemTime {
-        instant(self.head.born_timestamp)
+        instant(self.view().born_timestamp)
     }
 
     /// When it was stored, by this machine's clock. Never decreases along the log.
     pub fn stored_at(&self) -> SystemTime {
-        instant(self.head.store_timestamp)
+        instant(self.view().store_timestamp)
     }
 
     pub(crate) fn store_timestamp(&self) -> i64 {
-        self.head.store_timestamp
+        self.view().store_timestamp
     }
 
     /// The fixed fields of the record, under RocketMQ's names.
     pub fn record(&self) -> RecordFields {
-        let head = &self.head;
+        let head = self.view();
         RecordFields {
             magic: head.magic.cast_signed(),
             body_crc: head.body_crc,
@@ -169,27 +179,6 @@ impl Message {
             store_host: head.store_host.to_string(),
             reconsume_times: head.reconsume_times,
             prepared_transaction_offset: head.prepared_transaction_offset,
-        }
-    }
-}
-
-impl Head {
-    fn of(view: &RecordView<'_>) -> Self {
-        Self {
-            size: view.size,
-            magic: view.magic,
-            body_crc: view.body_crc,
-            queue_id: view.queue_id,
-            flag: view.flag,
-            queue_offset: view.queue_offset,
-            physical_offset: view.physical_offset,
-            sys_flag: view.sys_flag,
-            born_timestamp: view.born_timestamp,
-            born_host: view.born_host,
-            store_timestamp: view.store_timestamp,
-            store_host: view.store_host,
-            reconsume_times: view.reconsume_times,
-            prepared_transaction_offset: view.prepared_transaction_offset,
         }
     }
 }
@@ -206,7 +195,7 @@ impl fmt::Debug for Message {
             .field("topic", &self.topic())
             .field("queue", &self.queue())
             .field("queue_offset", &self.queue_offset())
-            .field("body_len", &self.body.len())
+            .field("body_len", &self.body.len)
             .finish_non_exhaustive()
     }
 }

@@ -171,7 +171,7 @@ impl Store {
         let same = message.queue_offset().get() == offset
             && message.queue().get() == queue
             && message.log_offset().get() == unit.offset
-            && message.topic() == &**topic.name();
+            && message.is_in(topic.name());
         if same { Ok(message) } else { Err(corrupt("another record is there")) }
     }
 

@@ -43,6 +43,27 @@ pub(crate) enum Transaction {
 }
 
 impl<'a> RecordView<'a> {
+    /// Nothing at all.
+    pub(crate) const EMPTY: Self = Self {
+        size: 0,
+        magic: 0,
+        body_crc: 0,
+        queue_id: 0,
+        flag: 0,
+        queue_offset: 0,
+        physical_offset: 0,
+        sys_flag: 0,
+        born_timestamp: 0,
+        born_host: Host::LOCALHOST,
+        store_timestamp: 0,
+        store_host: Host::LOCALHOST,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: &[],
+        topic: "",
+        properties: &[],
+    };
+
     /// The value of a property: of several with the same name, the last.
     pub(crate) fn property(&self, name: &str) -> Option<&'a str> {
         properties::get(self.properties, name)

@@ -103,7 +103,7 @@ fn an_acknowledgement_that_cannot_open_a_file_is_refused_and_the_store_goes_on()
                 break refused;
             }
         };
-        assert_eq!(refused.kind(), ErrorKind::Io, "operation {n}: {refused:?}");
+        assert_eq!(refused.kind(), ErrorKind::Full, "operation {n}: {refused:?}");
         assert!(!world.store().is_poisoned(), "operation {n}");
         world.send("t", 10).unwrap();
         for delivery in received {
