@@ -53,6 +53,11 @@ impl Unit {
         self.size == 0
     }
 
+    /// The log offset after the record.
+    pub(crate) const fn end(&self) -> u64 {
+        self.offset.saturating_add(self.size as u64)
+    }
+
     /// Whether this is the unit of a message: neither a filler nor an empty slot.
     pub(crate) const fn points_somewhere(&self) -> bool {
         !self.is_filler() && !self.is_empty()

@@ -7,7 +7,10 @@ use crate::error::Result;
 
 use super::Extent;
 use super::files::{QueueFiles, QueueName};
-use super::format::Unit;
+use super::format::{UNIT_LEN, Unit};
+
+/// Units that are looked at in one go, from the end of a file towards its beginning.
+const CHUNK: u64 = 1 << 15;
 
 /// A slot, and the place in the log that its unit points to.
 pub(crate) type Live = (u64, u64);
@@ -44,6 +47,39 @@ impl QueueFiles {
         // Listed once: a hole between files may be large, and must not be searched file by file.
         let bases = self.bases(queue)?;
         first_at_or_after(extent, limit, |from, to| self.next_live(queue, &bases, (from, to)))
+    }
+
+    /// Hands out the units that point anywhere, with their slots, from the last one in the files to the first, until one is
+    /// accepted; and with each the end of the record of the one before, if that is known.
+    pub(crate) fn last_live(
+        &self,
+        queue: QueueName<'_>,
+        mut accept: impl FnMut(u64, Unit, u64) -> Result<bool>,
+    ) -> Result<Option<Live>> {
+        let per_file = self.file_size() / UNIT_LEN as u64;
+        let mut units = Vec::new();
+        // File by file, as there may be a hole between them.
+        for base in self.bases(queue)?.into_iter().rev() {
+            let mut to = per_file;
+            while to > 0 {
+                let from = to.saturating_sub(CHUNK);
+                units.clear();
+                let count = usize::try_from(to - from).unwrap_or(0);
+                self.read(queue, base + from, count, &mut units)?;
+                let mut live: Vec<_> = (base + from..)
+                    .zip(&units)
+                    .filter(|(_, unit)| unit.points_somewhere())
+                    .collect();
+                while let Some((slot, unit)) = live.pop() {
+                    let before = live.last().map_or(0, |(_, unit)| unit.end());
+                    if accept(slot, *unit, before)? {
+                        return Ok(Some((slot, unit.offset)));
+                    }
+                }
+                to = from;
+            }
+        }
+        Ok(None)
     }
 
     fn next_live(

@@ -14,8 +14,6 @@ use super::Recovery;
 
 /// Enough for the head of a record, and for most records as a whole.
 const HEAD: usize = 16 << 10;
-/// Units looked at in one go, from the end of a queue towards its beginning.
-const STEP: u64 = 1024;
 
 impl Recovery<'_> {
     /// Up to where the log is known to be durable, and up to where its queues are.
@@ -57,38 +55,28 @@ impl Recovery<'_> {
     fn indexed(&self) -> Result<u64> {
         let mut end = 0;
         for (topic, queue) in self.files.queues_on_disk()? {
-            let last = self.last_believable((&topic, queue), (end, u64::MAX))?;
-            end = last.map_or(end, end_of);
+            let last = self.last_believable((&topic, queue), u64::MAX)?;
+            end = last.map_or(end, |(_, unit)| unit.end().max(end));
         }
         Ok(end)
     }
 
-    /// The last unit of a queue that ends above `above` and not above `limit`, and that the log does not contradict.
+    /// The last unit of a queue, and its slot, that does not end above `limit` and that the log does not contradict.
     pub(super) fn last_believable(
         &self,
         name: QueueName<'_>,
-        (above, limit): (u64, u64),
-    ) -> Result<Option<Unit>> {
-        let Some(extent) = self.files.extent(name)? else { return Ok(None) };
-        let mut to = extent.next;
-        let mut units = Vec::new();
-        while to > extent.min {
-            let from = extent.min.max(to.saturating_sub(STEP));
-            units.clear();
-            self.files.read(name, from, usize::try_from(to - from).unwrap_or(0), &mut units)?;
-            units.retain(Unit::points_somewhere);
-            while let Some(unit) = units.pop() {
-                let Some(end) = self.end_in_file(&unit).filter(|end| *end <= limit) else {
-                    continue;
-                };
-                let before = units.last().copied().map_or(0, end_of);
-                if self.confirmed(&unit, before, end)? {
-                    return Ok((end > above).then_some(unit));
-                }
+        limit: u64,
+    ) -> Result<Option<(u64, Unit)>> {
+        let mut found = None;
+        self.files.last_live(name, |slot, unit, before| {
+            let end = self.end_in_file(&unit).filter(|end| *end <= limit);
+            let believed = end.map_or(Ok(false), |end| self.confirmed(&unit, before, end))?;
+            if believed {
+                found = Some((slot, unit));
             }
-            to = from;
-        }
-        Ok(None)
+            Ok(believed)
+        })?;
+        Ok(found)
     }
 
     /// Where a unit's record ends, if a record of that size can be at that place.
@@ -114,7 +102,8 @@ impl Recovery<'_> {
             return Ok(size == unit.size);
         }
         let Some((base, len)) = self.file_of(unit.offset) else { return Ok(false) };
-        let written = self.bytes_at(unit.offset, 1)?.is_some_and(|b| b != [0]);
+        let start = self.bytes_at(unit.offset, FIXED_LEN_V1)?.unwrap_or_default();
+        let written = start.iter().any(|byte| *byte != 0);
         let next = self.bytes_at(end, BLANK_LEN)?.unwrap_or_default();
         let followed = match format::decode(&next, Checks::NONE) {
             Decoded::Blank { len: left } => u64::from(left) == base + len - end,
@@ -157,8 +146,4 @@ impl Recovery<'_> {
         file.read_at(offset - base, &mut bytes).map_err(io)?;
         Ok(Some(bytes))
     }
-}
-
-fn end_of(unit: Unit) -> u64 {
-    unit.offset.saturating_add(u64::from(unit.size))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::commitlog::scan::Fault;
 use crate::consumequeue::Extent;
 use crate::consumequeue::files::{QueueFiles, QueueName};
 use crate::consumequeue::format::Unit;
@@ -83,9 +84,12 @@ impl Recovery<'_> {
                 done.mended += self.files.mend(name, queue.base, &queue.units)?;
             }
             let damaged = !done.faults.is_empty();
-            let Some(extent) = self.extent_of(name, found, (from, log_min), damaged)? else {
+            let Some(mut extent) = self.extent_of(name, found, (from, log_min), damaged)? else {
                 continue;
             };
+            if damaged && !told {
+                extent.next = self.damaged_next(name, extent.next, &done.faults)?;
+            }
             if found.units.is_some_and(|queue| queue.started_over.is_some()) {
                 // What lies before belongs to no message any more, and would leave a hole between the files.
                 self.files.remove_before(name, extent.min)?;
@@ -96,6 +100,19 @@ impl Recovery<'_> {
             done.note_extent(topic, *id, extent);
         }
         self.files.sync()
+    }
+
+    /// Where a queue ends whose last records may be damaged: a slot whose unit points to one of them stays.
+    fn damaged_next(&self, name: QueueName<'_>, next: u64, faults: &[Fault]) -> Result<u64> {
+        let mut end = next;
+        self.files.last_live(name, |slot, unit, _| {
+            let fault = faults.binary_search_by_key(&unit.offset, |fault| fault.log_offset);
+            if slot >= next && fault.is_ok() {
+                end = slot + 1;
+            }
+            Ok(end > next || slot < next)
+        })?;
+        Ok(end)
     }
 
     /// Where a queue begins and ends. What is known from before is a lower bound: a slot whose record is damaged stays.

@@ -21,8 +21,7 @@ impl Recovery<'_> {
         let mut last = 0;
         if limit > log_min {
             for (topic, queue) in self.files.queues_on_disk()? {
-                let unit = self.last_believable((&topic, queue), (0, limit))?;
-                if let Some(unit) = unit {
+                if let Some((_, unit)) = self.last_believable((&topic, queue), limit)? {
                     last = self.sound_time(unit.offset, unit.size as usize)?.unwrap_or(0).max(last);
                 }
             }

@@ -151,6 +151,20 @@ fn a_broker_that_came_back_between_is_asked_how_it_ended() {
 }
 
 #[test]
+fn the_last_record_of_a_cleanly_stopped_broker_is_damage_too_and_keeps_its_slot() {
+    let added = strangers();
+    for (what, byte) in [("body", added.places[2].1 / 2), ("head", 5)] {
+        let mut next = added.world.next(added.world.disk.kill_image());
+        let at = added.places[2].0 + byte;
+        next.disk.flip_bit(layout().segment(at / SEGMENT * SEGMENT), at % SEGMENT * 8 + 3);
+        assert_reported(&mut next, what);
+        let topic = next.store().topic("t").unwrap();
+        let error = super::model::read(next.store(), &topic, 0, 22).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Corrupt, "{what}");
+    }
+}
+
+#[test]
 fn a_last_unit_that_cannot_be_right_is_passed_over() {
     let added = strangers();
     let (last, size) = added.places[2];
