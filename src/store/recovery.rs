@@ -36,6 +36,7 @@ use super::survey::Survey;
 
 pub(super) use gather::{Gathered, QueueUnits, Told};
 pub(super) use settle::Starts;
+use times::Times;
 
 /// What recovery works on.
 #[derive(Debug)]
@@ -129,7 +130,8 @@ impl Recovery<'_> {
         let mut from = mark.queues.max(log_min);
         loop {
             let files = self.truthful_files(from, &mut done.notes)?;
-            done.last_timestamp = self.last_time_below(from)?;
+            let mut times = Times::default();
+            let own = self.own();
             let mut gathered = Gathered::spilling_to(self.files, from, self.own());
             let image = self.read_log(
                 &files,
@@ -137,7 +139,7 @@ impl Recovery<'_> {
                 staged.as_ref(),
                 &mut |record, sound| {
                     if sound == Soundness::Sound {
-                        done.last_timestamp = record.store_timestamp.max(done.last_timestamp);
+                        times.saw(record.store_timestamp, own.contains(record.physical_offset));
                     }
                     gathered.take(record, sound)
                 },
@@ -157,6 +159,7 @@ impl Recovery<'_> {
                     image.scanned.untold
                 ));
             }
+            done.last_timestamp = times.believed.max(self.last_time_below(from)?);
             done.scanned = image.scanned.records;
             done.replayed = image.replayed;
             done.faults = image.scanned.faults;

@@ -11,6 +11,24 @@ use crate::store::checkpoint::Checkpoint;
 
 use super::Recovery;
 
+/// The store times of records as they are read.
+///
+/// A broker's checksum does not cover the field: a time counts when the next record, which is not older, bears it out, or at once
+/// where we wrote. That of the last record alone is not needed: the clock has gone on since.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    pub(super) believed: i64,
+    last: i64,
+}
+
+impl Times {
+    pub(super) fn saw(&mut self, time: i64, proven: bool) {
+        let borne_out = if proven { time } else { self.last.min(time) };
+        self.believed = self.believed.max(borne_out);
+        self.last = time;
+    }
+}
+
 impl Recovery<'_> {
     /// The largest store time of the records below `limit`, as far as it is known; 0 if it is not.
     pub(super) fn last_time_below(&self, limit: u64) -> Result<i64> {

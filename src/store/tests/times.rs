@@ -86,3 +86,27 @@ fn a_damaged_checkpoint_neither_pushes_store_times_ahead_nor_lets_them_fall_back
         }
     }
 }
+
+#[test]
+fn a_brokers_record_with_a_time_far_ahead_pushes_no_later_one() {
+    let mut world = filled();
+    world.close().unwrap();
+    for (path, _) in files_in(&world.disk, &layout().own()) {
+        world.disk.remove_file(&path).unwrap();
+    }
+    let mut look = world.next(world.disk.kill_image());
+    look.open().unwrap();
+    let place = |topic: &str, offset| {
+        let topic = look.store().topic(topic).unwrap();
+        read(look.store(), &topic, 0, offset).unwrap().log_offset().get()
+    };
+    // In the middle, and the last of all. The time stands behind 56 bytes.
+    for (what, at) in [("middle", place("b", 7)), ("last", place("c", 19))] {
+        let mut next = world.next(world.disk.kill_image());
+        let path = layout().segment(at / super::world::SEGMENT * super::world::SEGMENT);
+        next.disk.flip_bit(path, (at % super::world::SEGMENT + 56) * 8 + 6);
+        next.open().unwrap();
+        assert_eq!(next.history(), History::Foreign);
+        assert_eq!(time_of_next(&mut next), LAST, "{what}");
+    }
+}
