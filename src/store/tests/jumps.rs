@@ -15,6 +15,14 @@ const FAR: u64 = 1 << 21;
 
 /// Twenty messages of ours, and then a broker's, with these queue offsets.
 fn with(offsets: &[u64]) -> World {
+    let mut world = left(offsets);
+    world.open().unwrap();
+    assert_eq!(world.history(), History::Foreign);
+    world
+}
+
+/// The same, as the broker left it.
+fn left(offsets: &[u64]) -> World {
     let mut world = closed();
     let mut end = log_end(&world);
     for slot in offsets {
@@ -24,8 +32,6 @@ fn with(offsets: &[u64]) -> World {
         patch(&world.disk, layout().segment(base), end - base, &record, SEGMENT);
         end += record.len() as u64;
     }
-    world.open().unwrap();
-    assert_eq!(world.history(), History::Foreign);
     world
 }
 
@@ -91,4 +97,26 @@ fn one_record_that_claims_too_much_is_left_out_and_costs_no_later_message() {
     assert_eq!(ids(&world, 19..23), [Some(19), None, Some(21), Some(22)]);
     let notes = world.report().notes.join("; ");
     assert!(notes.contains("claims offset 2097152 of t queue 0, where 20 was due"), "{notes}");
+}
+
+#[test]
+fn a_queue_begins_far_ahead_though_taking_it_over_was_interrupted() {
+    let world = left(&[FAR, FAR + 1, FAR + 2]);
+    for n in 1.. {
+        let mut crashed = world.next(world.disk.kill_image());
+        crashed.disk.crash_at(n);
+        if crashed.open().is_ok() {
+            assert!(n > 60, "only {n} operations");
+            break;
+        }
+        let images = [crashed.disk.kill_image(), crashed.disk.power_image(n)];
+        for (disk, how) in images.into_iter().zip(["kill", "power cut"]) {
+            let context = format!("{how} in operation {n}");
+            let mut next = world.next(disk);
+            next.open().unwrap_or_else(|e| panic!("{context}: {e:?}"));
+            assert_eq!(extent(&next), (FAR, FAR + 3), "{context}");
+            assert_eq!(ids(&next, FAR..FAR + 3), [Some(20), Some(21), Some(22)], "{context}");
+            assert_eq!(first_file(&next.disk), FAR / 10 * 10, "{context}");
+        }
+    }
 }
