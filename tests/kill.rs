@@ -236,7 +236,7 @@ impl Life {
             }
             ("C", _) => self.left.push(History::Clean),
             ("E", _) => self.left = vec![History::Clean],
-            ("S" | "a" | "A", _) => self.ledger.note(self.role.run, line),
+            ("S" | "a" | "A" | "D", _) => self.ledger.note(self.role.run, line),
             _ => panic!("the child says: {line}"),
         }
     }

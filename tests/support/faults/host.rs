@@ -232,7 +232,7 @@ fn note(ledger: &mut Ledger, lines: &str) {
                 run = number.parse().expect(line);
                 ledger.run_begins();
             }
-            ("S" | "a" | "A", _) => ledger.note(run, line),
+            ("S" | "a" | "A" | "D", _) => ledger.note(run, line),
             ("X", _) => panic!("the child says: {line}"),
             _ => {}
         }

@@ -250,12 +250,13 @@ impl Child {
         for delivery in done {
             let words = places(std::slice::from_ref(&delivery));
             say(&format!("a {words}"));
-            match rng.below(30) {
+            let durably = rng.below(30);
+            match durably {
                 0 => delivery.ack_durable()?,
                 1..10 => drop(delivery.into_acked()?),
                 _ => delivery.ack()?,
             }
-            say(&format!("A {words}"));
+            say(&format!("{} {words}", if durably == 0 { 'D' } else { 'A' }));
         }
         Ok(())
     }
