@@ -110,7 +110,8 @@ fn the_c_library_is_called_in_the_mapping_module_only() {
         // Types and numbers that a safe wrapper asks for come from the wrapper's crate.
         let code = code(&text).replace("nix::libc", "");
         let has = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == "libc");
-        assert!(!has || path == Path::new("io/mapping.rs"), "{} uses libc", path.display());
+        let allowed = path.with_extension("").starts_with("io/mapping");
+        assert!(!has || allowed, "{} uses libc", path.display());
     }
 }
 

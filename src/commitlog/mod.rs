@@ -13,6 +13,7 @@
 //! The buffer holds records of one segment only: it is drained before the log moves to the next one.
 
 pub(crate) mod format;
+mod removal;
 pub(crate) mod scan;
 pub(crate) mod segment;
 pub(crate) mod staging;
@@ -50,7 +51,7 @@ pub(crate) enum Blocking {
 pub(crate) enum Room {
     /// Records of the asked-for length can be put now.
     Staged,
-    /// The record is too large for the ring, or nothing can be kept there any more: put it with [`CommitLog::put_directly`].
+    /// The record is too large for the ring, or nothing can be kept there any more: it goes straight to the file.
     Direct,
     /// Only a file operation could make room, and the caller forbade it.
     None,
@@ -208,14 +209,18 @@ impl CommitLog {
         Ok(Room::Staged)
     }
 
-    /// Copies a sealed record to the tail. [`CommitLog::publish`] makes it part of the log.
-    pub(crate) fn put(&self, tail: &mut Tail, record: &[u8]) {
-        self.staging.put(tail.end, record);
-        tail.end += record.len() as u64;
+    /// Makes sealed records part of the log: a process kill keeps them from now on.
+    pub(crate) fn put(&self, tail: &mut Tail, room: Room, records: &[u8]) -> Result<()> {
+        if room == Room::Staged && self.staging.put(tail.end, records) {
+            tail.end += records.len() as u64;
+            self.publish(tail);
+            return Ok(());
+        }
+        self.put_directly(tail, records)
     }
 
-    /// Writes a sealed record straight to its file, past the ring.
-    pub(crate) fn put_directly(&self, tail: &mut Tail, record: &[u8]) -> Result<()> {
+    /// Writes sealed records straight to their file, past the ring.
+    fn put_directly(&self, tail: &mut Tail, record: &[u8]) -> Result<()> {
         self.commit()?;
         let _one = self.committing.lock();
         self.check_frozen()?;
@@ -226,8 +231,7 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Everything put so far is now staged: a process kill keeps it.
-    pub(crate) fn publish(&self, tail: &Tail) {
+    fn publish(&self, tail: &Tail) {
         self.staged.store(tail.end, Ordering::Release);
     }
 
@@ -379,55 +383,6 @@ impl CommitLog {
             *next = Some(Arc::new(created));
         }
         Ok(())
-    }
-
-    /// Where the log begins after [`CommitLog::remove_before`] with this offset.
-    pub(crate) fn min_after_removal(&self, offset: u64) -> u64 {
-        let segments = self.segments.read();
-        let kept = segments.iter().find(|s| s.end() > offset).or_else(|| segments.last());
-        kept.map_or(0, |s| s.base())
-    }
-
-    /// Forgets (and removes the files of) all segments that end at or before `offset`, except the last.
-    ///
-    /// The oldest goes first, each durably gone before the next: a power cut in between must not leave a gap.
-    pub(crate) fn remove_before(&self, offset: u64) -> Result<u64> {
-        let mut removed = 0;
-        loop {
-            let mut segments = self.segments.write();
-            let obsolete =
-                segments.len() > 1 && segments.first().is_some_and(|s| s.end() <= offset);
-            if !obsolete {
-                return Ok(removed);
-            }
-            let segment = segments.remove(0);
-            drop(segments);
-            self.remove_durably(&segment)?;
-            removed += 1;
-        }
-    }
-
-    /// At close: removes a file that holds nothing, as a broker does, so that the log ends with its last message.
-    pub(crate) fn remove_unused(&self) -> Result<()> {
-        let spare = self.next.lock().take();
-        let mut unused: Vec<Arc<Segment>> = spare.into_iter().collect();
-        let mut segments = self.segments.write();
-        let end = self.staged();
-        if segments.last().is_some_and(|s| s.base() == end) && (segments.len() > 1 || end == 0) {
-            unused.extend(segments.pop());
-        }
-        drop(segments);
-        // The last one first, each durably gone before the next and before the stamp says how many there are: a power cut
-        // in between must not leave a gap.
-        unused.iter().try_for_each(|segment| self.remove_durably(segment))
-    }
-
-    fn remove_durably(&self, segment: &Segment) -> Result<()> {
-        let dir = self.layout.commitlog();
-        self.storage
-            .remove_file(segment.path())
-            .map_err(|e| Error::io(e, segment.path(), "remove a commit log file"))?;
-        self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))
     }
 }
 

@@ -86,8 +86,10 @@ impl Staging {
         self.ring
     }
 
-    /// Copies `data` to the place of log offset `offset`. The caller made sure that nothing uncommitted is there.
-    pub(crate) fn put(&self, offset: u64, data: &[u8]) {
+    /// Copies `data` to the place of log offset `offset`. The caller made sure that nothing uncommitted is there. `false`: it
+    /// would not outlive the process, for the buffer's file system found no room to write it to.
+    #[must_use]
+    pub(crate) fn put(&self, offset: u64, data: &[u8]) -> bool {
         let at = self.position(offset);
         let room = self.map.len() - at;
         let (first, rest) = data.split_at(room.min(data.len()));
@@ -96,10 +98,10 @@ impl Staging {
         if !kept {
             self.failed.store(true, Ordering::Release);
         }
+        kept
     }
 
-    /// Whether the buffer no longer keeps what is put there: its file system found no room to write it to. What was put is still
-    /// on its way to the log; what comes next must not take this way.
+    /// Whether the buffer once did not keep what was put there: what comes must not take this way.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }

@@ -21,13 +21,13 @@ fn where_the_staging_buffer_keeps_nothing_records_go_straight_to_the_log() {
     };
     let (log, mut tail) = CommitLog::start(&storage, &layout, &start).unwrap();
     assert_eq!(log.reserve(&mut tail, 100, Blocking::Yes).unwrap(), Room::Staged);
-    log.put(&mut tail, &[1; 100]);
-    log.publish(&tail);
+    log.put(&mut tail, Room::Staged, &[1; 100]).unwrap();
+    assert_eq!(log.committed(), 0);
     log.staging.fail();
 
     assert_eq!(log.reserve(&mut tail, 100, Blocking::No).unwrap(), Room::None);
     assert_eq!(log.reserve(&mut tail, 100, Blocking::Yes).unwrap(), Room::Direct);
-    log.put_directly(&mut tail, &[2; 100]).unwrap();
+    log.put(&mut tail, Room::Direct, &[2; 100]).unwrap();
     assert_eq!((log.committed(), log.staged()), (200, 200));
     let read = |at| log.read(at, 100, Reads::Copied).unwrap().as_slice().to_vec();
     assert_eq!((read(0), read(100)), (vec![1; 100], vec![2; 100]));

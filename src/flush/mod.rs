@@ -1,8 +1,9 @@
 //! When the log is written and synced: group commit, the commit tick, the flush interval.
 //!
-//! One thread does all syncs. A durable sender asks for a position and waits; everybody who asks while a sync runs shares
-//! the next one. The thread sleeps without a timer while nothing is staged, unsynced or asked for. What must not wait
-//! behind a slow sync (space, time-outs) is the [`housekeeper`]'s.
+//! One thread does all syncs, so that whoever waits can give up in time: a sender inside `fdatasync` could not. A durable
+//! sender asks for a position and waits; everybody who asks while a sync runs shares the next one. On a fast disk the thread
+//! looks out for a lone sender's next message a moment before it sleeps. It sleeps without a timer while nothing is staged,
+//! unsynced or asked for. What must not wait behind a slow sync (space, time-outs) is the [`housekeeper`]'s.
 
 pub(crate) mod housekeeper;
 
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::options::COMMIT_INTERVAL;
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, Weak};
 
 /// What the flusher drives. Every method may be called from any thread; a failure is dealt with (by poisoning) before
 /// the method returns.
@@ -48,6 +49,8 @@ pub(crate) struct Flusher {
     interval: Duration,
     /// Without a thread, whoever waits does the work.
     threaded: bool,
+    /// The last sync was so fast that sleeping costs as much.
+    fast: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +93,28 @@ pub(crate) enum Waited {
     Failed,
 }
 
+/// A disk whose syncs take longer than this gains nothing by a thread that stays awake.
+const FAST_SYNC: Duration = Duration::from_micros(200);
+
+/// How often the thread looks for a lone sender's next message before it sleeps: some 30 µs.
+///
+/// A sender that stays awake during the sync, on the other hand, makes the sync slower than sleeping does (measured on two
+/// cores, with 80 µs a sync: 110 instead of 95 µs a message): the device's interrupts have to be served somewhere.
+const LOOKS: u32 = 40;
+
+/// Waits awake, briefly, until `seen` says so.
+fn look_out(orders: &mut MutexGuard<'_, Orders>, seen: impl Fn(&Orders) -> bool) {
+    for _ in 0..LOOKS {
+        if seen(orders) {
+            return;
+        }
+        MutexGuard::unlocked(orders, || {
+            (0..16).for_each(|_| std::hint::spin_loop());
+            std::thread::yield_now();
+        });
+    }
+}
+
 impl Flusher {
     pub(crate) fn new(clock: Arc<dyn Clock>, interval: Duration, threaded: bool) -> Self {
         Self {
@@ -99,6 +124,7 @@ impl Flusher {
             clock,
             interval,
             threaded,
+            fast: AtomicBool::new(false),
         }
     }
 
@@ -280,6 +306,11 @@ impl Flusher {
     /// Sleeps until there is something to do. `None`: stop.
     fn next_job(&self, target: &dyn Target) -> Option<Job> {
         let mut orders = self.orders.lock();
+        // A lone sender who was just told comes again at once, most likely.
+        if orders.released == 1 && self.fast.load(Ordering::Relaxed) {
+            orders.released = 0;
+            look_out(&mut orders, |o| o.wanted > target.durable() || o.commit_now || o.stop);
+        }
         loop {
             if orders.stop {
                 return None;
@@ -335,7 +366,10 @@ impl Flusher {
                 let _ = target.commit();
             }
             Job::Sync => {
+                let began = self.clock.now();
                 let _ = target.sync();
+                let fast = self.clock.now().duration_since(began) <= FAST_SYNC;
+                self.fast.store(fast, Ordering::Relaxed);
                 let mut orders = self.orders.lock();
                 orders.released = orders.waiting;
                 let ready = Self::ready(&mut orders, target);

@@ -292,13 +292,8 @@ impl Store {
             queue_offset += 1;
             log_offset += u64::from(part.size);
         }
-        if room == Room::Direct {
-            let written = self.log.put_directly(&mut appender.tail, &drafts.bytes);
-            self.or_poison(written)?;
-        } else {
-            self.log.put(&mut appender.tail, &drafts.bytes);
-            self.log.publish(&appender.tail);
-        }
+        let put = self.log.put(&mut appender.tail, room, &drafts.bytes);
+        self.or_poison(put)?;
         let unit = |p: &Part| Unit { offset: p.log_offset, size: p.size, tags_code: p.tags_code };
         if target.push(drafts.parts.iter().map(unit)) {
             appender.unfiled.push((Arc::clone(topic), queue));

@@ -22,12 +22,15 @@ impl Target for Store {
         if !self.appender_line_is_empty() {
             self.commit()?;
         }
-        let synced = self.log.sync().and_then(|durable| self.raise_floor(durable));
+        let synced = self.log.sync().and_then(|durable| self.raise_floor(durable, false));
         self.or_poison(synced)
     }
 
     fn sync_progress(&self) -> Result<()> {
         self.poison.check()?;
+        // What is known is written down now: nobody waits for it.
+        let raised = self.raise_floor(self.log.durable(), true);
+        self.or_poison(raised)?;
         self.acks_armed.store(false, Ordering::SeqCst);
         let synced = self.progress.sync();
         self.or_poison(synced)
@@ -141,12 +144,14 @@ impl Store {
     }
 
     /// Writes down, outside the staging buffer, how far the log is durable.
-    fn raise_floor(&self, durable: u64) -> Result<()> {
+    fn raise_floor(&self, durable: u64, now: bool) -> Result<()> {
         let segment = self.log.segment_size();
         let mut floor = self.floor.lock();
         let rolled = durable / segment != floor.durable() / segment;
-        let queues = self.queues_durable.load(Ordering::SeqCst);
-        floor.write(durable, queues, rolled)?;
+        if rolled || now || floor.is_due(durable) {
+            let queues = self.queues_durable.load(Ordering::SeqCst);
+            floor.write(durable, queues, rolled)?;
+        }
         drop(floor);
         match rolled.then(|| self.sync_queues()) {
             // The log is durable, and that is what was asked for. Units stay in memory until there is room.

@@ -192,18 +192,40 @@ impl Store {
         let mut ahead = Ahead::default();
         while low < high {
             let middle = low + (high - low) / 2;
-            let earlier = match self.view(topic, queue, middle, &mut ahead)? {
-                View::Unit(unit) => match self.load(topic, (queue, middle), unit) {
-                    Ok(message) => message.store_timestamp() < wall_ms,
-                    // A damaged message has no time, and one that was removed is over: look to its right.
-                    Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => true,
-                    Err(e) => return Err(e),
-                },
-                View::Removed(_) => true,
-                View::After(_) | View::Nothing => false,
-            };
-            if earlier { low = middle + 1 } else { high = middle }
+            // A damaged message has no time: the next one that has decides for both.
+            let (mut at, mut time) = (middle, None);
+            while time.is_none() && at < high {
+                time = self.time_at(topic, queue, at, &mut ahead)?;
+                at += 1;
+            }
+            let earlier = time.is_some_and(|time| time < wall_ms);
+            if earlier {
+                low = at;
+            } else {
+                high = middle;
+            }
         }
         Ok(low)
+    }
+
+    /// The store time of a message. `None` if it is damaged; before all times, if it was removed; after them, if there is none
+    /// yet.
+    fn time_at(
+        &self,
+        topic: &Arc<Topic>,
+        queue: u32,
+        offset: u64,
+        ahead: &mut Ahead,
+    ) -> Result<Option<i64>> {
+        Ok(match self.view(topic, queue, offset, ahead)? {
+            View::Unit(unit) => match self.load(topic, (queue, offset), unit) {
+                Ok(message) => Some(message.store_timestamp()),
+                Err(e) if e.kind() == ErrorKind::NotFound => Some(i64::MIN),
+                Err(e) if e.kind() == ErrorKind::Corrupt => None,
+                Err(e) => return Err(e),
+            },
+            View::Removed(_) => Some(i64::MIN),
+            View::After(_) | View::Nothing => Some(i64::MAX),
+        })
     }
 }

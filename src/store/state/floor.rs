@@ -9,8 +9,9 @@
 //!  32  CRC-32 of 0..32   u32
 //! ```
 //!
-//! Written after each sync of the log but synced itself only every few MiB, so that a durable send stays one sync. A lost
-//! write lowers the floor, which is safe: it only means that less is known.
+//! Written when the flush interval is over, at the latest after so much log, and synced every few MiB: a durable send stays one
+//! write and one sync. (After a kill the staging buffer's header says more.) A floor that lags is safe: it only means that less is
+//! known.
 
 use std::path::PathBuf;
 
@@ -23,6 +24,8 @@ use crate::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"PMQFLOOR";
 const SLOT: usize = 512;
+/// The floor is written after this much log, whoever waits.
+const WRITE_INTERVAL: u64 = 256 << 10;
 /// The floor itself is synced after this much log.
 const SYNC_INTERVAL: u64 = 8 << 20;
 
@@ -67,6 +70,11 @@ impl FloorFile {
 
     pub(crate) fn durable(&self) -> u64 {
         self.mark.durable
+    }
+
+    /// Whether so much became durable since the last [`FloorFile::write`] that it is due.
+    pub(crate) fn is_due(&self, durable: u64) -> bool {
+        durable >= self.mark.durable + WRITE_INTERVAL
     }
 
     /// Writes new positions; durable at once if `sync`, else every few MiB.

@@ -1,5 +1,7 @@
 //! Damage to what was durable: found, named, and nothing else suffers.
 
+use std::time::Duration;
+
 use crate::error::ErrorKind;
 use crate::io::Storage;
 use crate::io::sim::SimDisk;
@@ -286,4 +288,31 @@ fn the_last_message_of_a_queue_keeps_its_slot_as_long_as_anything_tells_of_it() 
     assert_eq!(next_offset(&mut untold), 2);
     let notes = untold.report().notes.join("; ");
     assert!(notes.contains("1 damaged places do not tell which queue"), "{notes}");
+}
+
+#[test]
+fn a_time_is_found_next_to_damaged_messages() {
+    let mut world = World::new(Flush::Sync);
+    let start = 1_700_000_000_000;
+    for _ in 0..MESSAGES {
+        world.send_all("t", [600]);
+        world.clock.advance(Duration::from_secs(1));
+    }
+    let places = places(&world);
+    world.close().unwrap();
+    let runs =
+        [vec![0], vec![1, 2, 3], (10..50).collect(), vec![MESSAGES - 1], (0..MESSAGES).collect()];
+    for damaged in runs {
+        let mut next = damaged_world(&world, &damaged, &places);
+        next.open().unwrap();
+        let topic = next.store().topic("t").unwrap();
+        for second in 0..MESSAGES {
+            let at = start + i64::try_from(second).unwrap() * 1000;
+            let found = next.store().offset_at(&topic, 0, at).unwrap();
+            // None that is whole and from then or later is missed, and none that is whole and older comes.
+            let whole = |offset: &u64| !damaged.contains(offset);
+            assert!(!(second..found).any(|o| whole(&o)), "{damaged:?}, {second}: {found}");
+            assert!(!(found..second).any(|o| whole(&o)), "{damaged:?}, {second}: {found}");
+        }
+    }
 }
