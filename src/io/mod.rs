@@ -148,6 +148,9 @@ pub(crate) trait StoreFile: Send + Sync + Debug {
     /// process. Where the file system could not promise that, each write is a call of its own, and may fail. The mapping keeps the content alive after the file is closed or removed.
     fn map(&self, offset: u64, len: usize, access: MapAccess) -> io::Result<Mapping>;
 
+    /// Has the disk begin to read a range that will be wanted soon. A hint: nobody waits, and nothing tells whether it was followed.
+    fn read_ahead(&self, _offset: u64, _len: u64) {}
+
     /// Drops the file's cached pages so that the next read sees what the disk holds. Syncs first.
     fn evict(&self) -> io::Result<Eviction>;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use nix::libc::off_t;
 use nix::unistd::{Whence, lseek};
 
@@ -103,6 +103,11 @@ impl StoreFile for DiskFile {
             return Mapping::written_through(&self.0, offset, len);
         }
         Mapping::of_file(&self.0, offset, len, access)
+    }
+
+    fn read_ahead(&self, offset: u64, len: u64) {
+        let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) else { return };
+        let _hint = posix_fadvise(&self.0, offset, len, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
     }
 
     fn evict(&self) -> io::Result<Eviction> {

@@ -282,6 +282,7 @@ fn the_last_message_of_a_queue_keeps_its_slot_as_long_as_anything_tells_of_it() 
     assert_eq!(receipt.queue_offset.get(), 3);
 
     // Where nothing tells, the report says so.
+    world.flush().unwrap();
     let mut untold = world.next(world.disk.kill_image());
     untold.disk.remove_file(&layout().staging(1)).unwrap();
     behead(&untold.disk, place);
