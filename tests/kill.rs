@@ -14,15 +14,15 @@ mod support {
     pub(crate) mod kill {
         pub(crate) mod child;
         pub(crate) mod ledger;
+        pub(crate) mod lines;
         pub(crate) mod look;
         pub(crate) mod plan;
     }
 }
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pocketmq::{History, OpenReport, Queue};
@@ -30,6 +30,7 @@ use tempfile::TempDir;
 
 use support::kill::child::{Bytes, Role, play};
 use support::kill::ledger::{Ledger, Place};
+use support::kill::lines::lines_of;
 use support::kill::look::{contents, receive};
 use support::kill::plan::{GROUPS, Rng, TOPICS};
 
@@ -167,7 +168,7 @@ impl Life {
         let mut command = self.role.command(self.test, &self.path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut victim = Victim(command.spawn().unwrap());
-        let lines = victim.lines();
+        let lines = lines_of(&mut victim.0);
         self.listen(aim, &lines);
         victim.0.kill().unwrap();
         for line in &lines {
@@ -316,24 +317,6 @@ fn exists(path: &Path) -> bool {
 
 /// A child that does not outlive a failed assertion.
 struct Victim(Child);
-
-impl Victim {
-    /// Its lines, as they come; what it was writing when it died is no line.
-    fn lines(&mut self) -> Receiver<String> {
-        let mut output = BufReader::new(self.0.stderr.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            while output.read_line(&mut line).is_ok_and(|_| line.ends_with('\n')) {
-                line.pop();
-                if sender.send(std::mem::take(&mut line)).is_err() {
-                    break;
-                }
-            }
-        });
-        lines
-    }
-}
 
 impl Drop for Victim {
     fn drop(&mut self) {

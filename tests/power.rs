@@ -15,6 +15,7 @@ mod support {
             reason = "a place is a place, but power cuts have accounts of their own"
         )]
         pub(crate) mod ledger;
+        pub(crate) mod lines;
         pub(crate) mod look;
         pub(crate) mod plan;
     }
@@ -25,14 +26,13 @@ mod support {
 }
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Stdio;
 use std::time::Duration;
 
 use pocketmq::Queue;
 use support::kill::child::{Bytes, Role, play};
 use support::kill::ledger::Place;
+use support::kill::lines::lines_of;
 use support::kill::look::{contents, receive};
 use support::kill::plan::{GROUPS, Rng, TOPICS};
 use support::power::account::Account;
@@ -102,7 +102,7 @@ fn use_and_cut(disk: &Disk, role: &Role, account: &mut Account, after: u64) {
     let mut command = role.command(CAMPAIGN, &disk.store());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let lines = listen(&mut child);
+    let lines = lines_of(&mut child);
     for _ in 0..after {
         match lines.recv_timeout(PATIENCE) {
             Ok(line) => account.note(role.run, role.sync, &line, true),
@@ -121,21 +121,6 @@ fn use_and_cut(disk: &Disk, role: &Role, account: &mut Account, after: u64) {
     }
     child.wait().unwrap();
     disk.restart();
-}
-
-fn listen(child: &mut Child) -> Receiver<String> {
-    let mut output = BufReader::new(child.stderr.take().unwrap());
-    let (sender, lines) = channel();
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        while output.read_line(&mut line).is_ok_and(|_| line.ends_with('\n')) {
-            line.pop();
-            if sender.send(std::mem::take(&mut line)).is_err() {
-                break;
-            }
-        }
-    });
-    lines
 }
 
 /// Opens the store here, compares everything, and closes it.
