@@ -3,7 +3,7 @@
 #
 #   tools/faults-by-syscall.sh [--stride N]
 #
-# --stride 1 tries every call (hours), the default every 101st (two minutes). As root it mounts two small file systems in memory
+# --stride 1 tries every call (an hour), the default every 101st (a minute). As root it mounts two small file systems in memory
 # for itself; otherwise those two tests are skipped with a line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
