@@ -20,7 +20,7 @@ run() {
     echo "$(date '+%F %T') $command" >&2
     bash -c "$command" >"$log" 2>&1 || outcome='**FAILS**'
     local said
-    said=$(grep -E "$counts" "$log" | tr '\n' ';' | sed 's/|/\\|/g; s/;$//; s/;/; /g') || said=
+    said=$(grep -oE "$counts" "$log" | tr '\n' ';' | sed 's/|/\\|/g; s/;$//; s/;/; /g') || said=
     [ "$outcome" = passes ] || tail -n 60 "$log" >&2
     echo "| $(date +%F) | \`$command\` | $outcome, $((SECONDS - begin)) s${said:+; $said} |"
     [ "$outcome" = passes ]
@@ -28,13 +28,13 @@ run() {
 
 what=${1:-}
 case $what in
-kills) run "POCKETMQ_KILLS=${2:-1000} cargo test --release --test kill -- --nocapture" '^[0-9]+ kills|^POCKETMQ_SEED' ;;
-disk) run "POCKETMQ_SIM_SEEDS=${2:-20000} POCKETMQ_SIM_STRIDE=1 cargo test --release --lib store::tests" '^test result' ;;
-model) run "PROPTEST_CASES=${2:-20000} cargo test --release --test model" '^test result' ;;
-faults) run "tools/faults-by-syscall.sh --stride ${2:-1}" 'calls failed|descriptors|no space|^SKIPPED' ;;
-fuzz) run "tools/fuzz.sh --seconds ${2:-600}" 'changed ones|--seed' ;;
-power) run "tools/power-cuts.sh --cuts ${2:-300}" 'power cuts|failed sync|^SKIPPED' ;;
-brokers) run tools/handover.sh '^test result|^SKIPPED' ;;
+kills) run "POCKETMQ_KILLS=${2:-1000} cargo test --release --test kill -- --nocapture" '[0-9]+ kills, .*|POCKETMQ_SEED=[0-9]+' ;;
+disk) run "POCKETMQ_SIM_SEEDS=${2:-20000} POCKETMQ_SIM_STRIDE=1 cargo test --release --lib store::tests" '^test result: .*' ;;
+model) run "PROPTEST_CASES=${2:-20000} cargo test --release --test model" '^test result: .*' ;;
+faults) run "tools/faults-by-syscall.sh --stride ${2:-1}" '[0-9]+ calls failed.*|[A-Z][a-z]+: [0-9]+ descriptors.*|[0-9]+ messages, then no space.*|^SKIPPED.*' ;;
+fuzz) run "tools/fuzz.sh --seconds ${2:-600}" '.*changed ones.*|SKIPPED.*' ;;
+power) run "tools/power-cuts.sh --cuts ${2:-300}" '[0-9]+ power cuts on .*|[a-z0-9]+: [0-9]+ messages shown.*|SKIPPED.*' ;;
+brokers) run tools/handover.sh '^test result: .*|^SKIPPED.*' ;;
 *)
     sed -n '2,11s/^# \{0,1\}//p' "$0"
     exit 2

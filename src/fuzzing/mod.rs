@@ -18,7 +18,7 @@ use crate::io::memory::Memory;
 use crate::io::{OpenMode, Storage, StoreFile};
 use crate::layout::{Layout, file_name};
 use crate::message::names::{is_loadable_topic, validate_group, validate_topic};
-use crate::message::properties::{self, Properties};
+use crate::message::properties::{self, CRC_TAIL_LEN, Properties};
 use crate::store::checkpoint::Checkpoint;
 use crate::sync::Arc;
 
@@ -45,13 +45,15 @@ pub fn mend_record(bytes: &mut [u8]) -> Option<usize> {
     let body_crc = format::masked_crc(view.body).to_be_bytes();
     let (queue_offset, offset, stored) =
         (view.queue_offset, view.physical_offset, view.store_timestamp);
-    let empty = view.body.is_empty();
+    let (empty, has_tail) = (view.body.is_empty(), view.properties.len() >= CRC_TAIL_LEN);
     let record = bytes.get_mut(..size)?;
     if !empty {
         record.get_mut(8..12)?.copy_from_slice(&body_crc);
     }
-    // A record without the tail has no more to mend.
-    let _sealed = format::seal(record, queue_offset, offset, stored);
+    if has_tail {
+        // If it is one: other properties have no more to mend.
+        let _sealed = format::seal(record, queue_offset, offset, stored);
+    }
     Some(size)
 }
 
