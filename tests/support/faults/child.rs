@@ -8,7 +8,7 @@ use std::time::Duration;
 use pocketmq::{Flush, Options, Producer, Queue, Raw, Receipt, Result};
 
 use crate::support::kill::child::{Bytes, Role};
-use crate::support::kill::plan::{BATCH, GROUPS, Id, PLAIN, SUBMIT, TOPICS};
+use crate::support::kill::plan::{BATCH, GROUPS, Id, PLAIN, TICKETS, TOPICS};
 
 /// How often everything is done: enough for a few log files and queue files.
 const ROUNDS: u64 = 16;
@@ -29,7 +29,7 @@ fn say(line: &str) {
 struct Work {
     /// A new number after every error: what was sent under the old one ends there.
     run: u64,
-    seqs: [u64; 3],
+    seqs: [u64; 8],
 }
 
 /// Opens the store, uses it and closes it, whatever fails; `end` instead of closing: by SIGKILL, if so wanted.
@@ -42,7 +42,7 @@ pub(crate) fn work(dir: &Path, run: u64, sync: bool, kill: bool) {
         Ok(queue) => queue,
         Err(e) => return say(&format!("E open {e}")),
     };
-    let mut work = Work { run, seqs: [0; 3] };
+    let mut work = Work { run, seqs: [0; 8] };
     say(&format!("R {run}"));
     let producers = loop {
         match producers(&queue) {
@@ -77,7 +77,7 @@ impl Work {
     fn failed(&mut self, what: &str, error: &pocketmq::Error) {
         say(&format!("E {what} {error}"));
         self.run += 1;
-        self.seqs = [0; 3];
+        self.seqs = [0; 8];
         say(&format!("R {}", self.run));
     }
 
@@ -100,15 +100,18 @@ impl Work {
         let bodies: Vec<_> = (0..first.batch_len()).map(|n| self.id(BATCH, n).body()).collect();
         let outcome = producers[first.topic()].send_batch(bodies.iter().map(Vec::as_slice));
         self.sent(first, outcome);
-        let ids = [self.id(SUBMIT, 0), self.id(SUBMIT, 1), self.id(SUBMIT, 2)];
+        let ids = TICKETS.map(|producer| self.id(producer, 0));
         let tickets = ids.map(|id| producers[id.topic()].submit(&id.body()));
-        let run = self.run;
+        let mut failed = None;
         for (id, ticket) in ids.into_iter().zip(tickets) {
-            let outcome = ticket.and_then(pocketmq::Ticket::wait);
-            // After a failure the others belong to a run that has ended.
-            if self.run == run {
-                self.sent(id, outcome.map(|receipt| vec![receipt]));
+            match ticket.and_then(pocketmq::Ticket::wait) {
+                Ok(receipt) => self.sent(id, Ok(vec![receipt])),
+                Err(e) => failed = Some(e),
             }
+        }
+        // Only now does the run end: the others still belong to it.
+        if let Some(e) = failed {
+            self.failed("submit", &e);
         }
         if round % 4 == 1
             && let Err(e) = queue.flush()

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::plan::{AUDITOR, BATCH, DURABLE, GROUPS, Id, PLAIN, SUBMIT, TOPICS, WINDOW};
+use super::plan::{AUDITOR, BATCH, DURABLE, GROUPS, Id, PLAIN, SUBMIT, TICKETS, TOPICS, WINDOW};
 
 /// Where a message is: topic (an index into [`TOPICS`]), queue, offset.
 pub(crate) type Place = (usize, u32, u64);
@@ -99,6 +99,7 @@ impl Ledger {
     fn slack(run: u64, producer: u8, confirmed: u64) -> u64 {
         match producer {
             PLAIN | DURABLE => 1,
+            _ if TICKETS.contains(&producer) => 1,
             BATCH => Id { run, producer, seq: confirmed }.batch_len(),
             SUBMIT => WINDOW,
             _ => 0,

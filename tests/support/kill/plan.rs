@@ -16,6 +16,8 @@ pub(crate) const BATCH: u8 = 1;
 pub(crate) const SUBMIT: u8 = 2;
 pub(crate) const AUDITOR: u8 = 3;
 pub(crate) const DURABLE: u8 = 4;
+/// Producers with one message under way at most, which may fail while another's arrives.
+pub(crate) const TICKETS: [u8; 3] = [5, 6, 7];
 
 /// A message: the `seq`-th of a producer in a run of the child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
