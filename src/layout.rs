@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// No topic of any store has more queues. A higher number in a file is nonsense, and nothing is made in that number.
+pub(crate) const QUEUES_MAX: u32 = 65_536;
+
 /// The sentence inside the marker file, for people who find it.
 pub(crate) const MARKER_TEXT: &str = "This store is open in PocketMQ, or was when its process died. \
 A RocketMQ broker must not start on it. Open it with PocketMQ and close it: this file then goes away.\n";

@@ -41,9 +41,12 @@ const FAULTS: [Fault; 10] = [
     Fault::new("EIO once", 5, ""),
     Fault::new("EIO from then on", 5, "").sticky(),
     Fault::new("ENOSPC once", 28, "open,mkdir,rename,write,pwrite,fallocate,ftruncate,fdatasync"),
-    // Without `pwrite`: as long as space that was allocated is none, `flush` waits (a known gap, docs/ARCHITECTURE.md).
-    Fault::new("ENOSPC from then on", 28, "open,mkdir,rename,write,fallocate,ftruncate,fdatasync")
-        .sticky(),
+    Fault::new(
+        "ENOSPC from then on",
+        28,
+        "open,mkdir,rename,write,pwrite,fallocate,ftruncate,fdatasync",
+    )
+    .sticky(),
     Fault::new("EMFILE once", 24, "open,opendir"),
     Fault::new("EMFILE from then on", 24, "open,opendir").sticky(),
     Fault::new("ENOMEM once", 12, "mmap"),

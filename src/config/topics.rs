@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use crate::config::document::{Document, Notices, data_version};
 use crate::config::json::{Key, Value};
 use crate::error::{Error, Result};
+use crate::layout::QUEUES_MAX;
 
-/// A topic has at most so many queues.
-pub(crate) const QUEUES_MAX: u32 = 65_536;
 /// A bit of [`TopicConfig::perm`]: consumers may read.
 pub(crate) const PERM_READ: u32 = 4;
 /// A bit of [`TopicConfig::perm`]: producers may write.

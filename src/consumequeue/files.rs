@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::io::{OpenMode, Storage, StoreFile};
-use crate::layout::{Layout, file_name, parse_file_name};
+use crate::layout::{Layout, QUEUES_MAX, file_name, parse_file_name};
 use crate::sync::{Arc, Mutex};
 
 use super::format::{FILLER, UNIT_LEN, Unit};
@@ -288,7 +288,10 @@ impl QueueFiles {
                 continue;
             }
             for queue in list(&root.join(&topic.name))? {
-                if let (crate::io::EntryKind::Dir, Ok(number)) = (queue.kind, queue.name.parse()) {
+                // Somebody's folder with an impossible number is none of ours.
+                if let (crate::io::EntryKind::Dir, Ok(number @ ..QUEUES_MAX)) =
+                    (queue.kind, queue.name.parse())
+                {
                     queues.push((topic.name.clone(), number));
                 }
             }

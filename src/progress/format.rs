@@ -26,6 +26,7 @@
 //! are never taken for an entry. Eight zero bytes where an entry would begin are the end.
 
 use crate::fields::Fields;
+use crate::layout::QUEUES_MAX;
 
 /// CRC, length, kind and a zero byte.
 pub(super) const HEADER: usize = 8;
@@ -251,6 +252,11 @@ pub(super) fn decode(seed: Seed, number: u64, bytes: &[u8]) -> Decoded<'_> {
     }
 }
 
+/// How many queues a topic has.
+fn queues(fields: &mut Fields<'_>) -> Option<u32> {
+    fields.u32().filter(|queues| *queues <= QUEUES_MAX)
+}
+
 fn decode_payload(kind: u8, payload: &[u8]) -> Option<Entry<'_>> {
     let mut fields = Fields::new(payload);
     let entry = match kind {
@@ -266,9 +272,9 @@ fn decode_payload(kind: u8, payload: &[u8]) -> Option<Entry<'_>> {
         }
         2 => Entry::Ack { cursor: fields.u32()?, from: fields.u64()?, count: fields.u64()? },
         3 => Entry::Set { cursor: fields.u32()?, offset: fields.u64()? },
-        4 => Entry::Topic { queues: fields.u32()?, name: fields.text(NAME_MAX)? },
+        4 => Entry::Topic { queues: queues(&mut fields)?, name: fields.text(NAME_MAX)? },
         5 => Entry::Group { name: fields.text(NAME_MAX)? },
-        6 => Entry::TopicGrown { queues: fields.u32()?, name: fields.text(NAME_MAX)? },
+        6 => Entry::TopicGrown { queues: queues(&mut fields)?, name: fields.text(NAME_MAX)? },
         7 => Entry::Seal { next: fields.u64()? },
         8 => {
             let (id, left) = (fields.u32()?, fields.u32()?);

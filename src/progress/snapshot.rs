@@ -20,6 +20,7 @@ use super::state::{CursorRecord, State, TopicRecord};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fields::Fields;
 use crate::io::{OpenMode, Storage, StoreFile};
+use crate::layout::QUEUES_MAX;
 use crate::sync::Arc;
 
 const MAGIC: [u8; 8] = *b"PMQ-ACKS";
@@ -144,7 +145,8 @@ fn decode_state(fields: &mut Fields<'_>) -> Option<State> {
     let mut state = State::default();
     for _ in 0..topics {
         let name = fields.text(NAME_MAX)?.to_owned();
-        state.topics.push(TopicRecord { name, queues: fields.u32()? });
+        let queues = fields.u32().filter(|queues| *queues <= QUEUES_MAX)?;
+        state.topics.push(TopicRecord { name, queues });
     }
     for _ in 0..groups {
         state.groups.push(fields.text(NAME_MAX)?.to_owned());

@@ -18,6 +18,7 @@ use crate::commitlog::scan::Soundness;
 use crate::consumequeue::files::QueueFiles;
 use crate::consumequeue::format::{UNIT_LEN, Unit};
 use crate::error::Result;
+use crate::layout::QUEUES_MAX;
 use crate::message::names::is_loadable_topic;
 use crate::store::state::OwnRanges;
 
@@ -212,7 +213,7 @@ impl<'a> Gathered<'a> {
         if sound == Soundness::Damaged && !self.is_due(topic, id, offset) {
             return Ok(());
         }
-        if offset > LARGEST_OFFSET {
+        if offset > LARGEST_OFFSET || id >= QUEUES_MAX {
             self.impossible += 1;
             return Ok(());
         }
@@ -281,7 +282,7 @@ impl<'a> Gathered<'a> {
         let notes = queues.flat_map(|(topic, (id, queue))| queue.notes(topic, *id));
         let impossible = (self.impossible > 0).then(|| {
             format!(
-                "{} records claim offsets that no queue can have; they are left out",
+                "{} records claim offsets that no queue can have, or queues that no topic can; they are left out",
                 self.impossible
             )
         });
