@@ -2,7 +2,8 @@
 # The long forms, one line each at the end, to be pasted into docs/TESTING.md.
 #
 #   tools/long-campaign.sh kills [1000]      kill cycles in each of two kinds of store
-#   tools/long-campaign.sh disk [20000]      random histories on the simulated disk; every operation failing, and crashing
+#   tools/long-campaign.sh disk [4000]       random histories on the simulated disk, fifty disks after each crash; every operation
+#                                            failing, and crashing
 #   tools/long-campaign.sh model [20000]     the whole queue against a model
 #   tools/long-campaign.sh faults [1]        every n-th system call failing
 #   tools/long-campaign.sh fuzz [600]        seconds for each target
@@ -36,7 +37,7 @@ fuzz) run "tools/fuzz.sh --seconds ${2:-600}" '.*changed ones.*|SKIPPED.*' ;;
 power) run "tools/power-cuts.sh --cuts ${2:-300}" '[0-9]+ power cuts on .*|[a-z0-9]+: [0-9]+ messages shown.*|SKIPPED.*' ;;
 brokers) run tools/handover.sh '^test result: .*|^SKIPPED.*' ;;
 *)
-    sed -n '2,11s/^# \{0,1\}//p' "$0"
+    sed -n '2,12s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

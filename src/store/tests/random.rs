@@ -1,5 +1,5 @@
 //! Histories that nobody thought of. A failure prints its seed; `POCKETMQ_SIM_SEED=<seed>` runs that one alone, and
-//! `POCKETMQ_SIM_SEEDS=<count>` runs more.
+//! `POCKETMQ_SIM_SEEDS=<count>` runs more, `POCKETMQ_SIM_IMAGES=<count>` looks at so many disks after each crash.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::model::Left;
 use super::world::{Ack, LARGE, World, tiny};
 
 const SEEDS: u64 = 60;
+const IMAGES: u64 = 2;
 const TOPICS: [&str; 3] = ["a", "b", "many"];
 const GROUPS: [&str; 2] = ["g", "h"];
 
@@ -98,7 +99,19 @@ fn act(world: &mut World, chance: &mut Chance) -> Result<()> {
     }
 }
 
-fn history(seed: u64) {
+/// Opens, on copies, what some power cuts at this moment would leave. Each must keep everything that was durable.
+fn look_at_power_cuts(world: &World, images: u64, chance: &mut Chance, context: &str) -> u64 {
+    for _ in 0..images {
+        let cut = chance.next();
+        let mut look = world.next(world.disk.power_image(cut));
+        look.open_and_check(Left::PowerCut, &format!("{context}, power cut {cut}"));
+    }
+    images
+}
+
+/// Returns how many disks were opened that a crash had left.
+fn history(seed: u64, images: u64) -> u64 {
+    let (mut opened, mut cuts) = (0, Chance::new(!seed));
     let mut chance = Chance::new(seed);
     let options = options(&mut chance);
     let mut world = World::on(SimDisk::new(seed), options);
@@ -107,6 +120,7 @@ fn history(seed: u64) {
         // What this life will find, looked at on a copy of the disk.
         let mut look = world.next(world.disk.kill_image());
         look.open_and_check(left, &context);
+        opened += 1;
         let found = look.model.clone();
         if chance.below(4) == 0 {
             look.check_works(&context);
@@ -126,6 +140,7 @@ fn history(seed: u64) {
                 assert!(done.is_ok() || world.disk.is_crashed(), "life {life}: {done:?}");
             }
         }
+        opened += look_at_power_cuts(&world, images, &mut cuts, &format!("life {life}"));
         let disk = if chance.below(2) == 0 {
             context = format!("life {life}, kill");
             world.disk.kill_image()
@@ -139,6 +154,7 @@ fn history(seed: u64) {
     }
     world.open_and_check(left, &context);
     world.check_works(&context);
+    opened + 1
 }
 
 #[test]
@@ -148,11 +164,17 @@ fn random_histories_keep_their_promises() {
         Some(seed) => seed..seed + 1,
         None => 0..number("POCKETMQ_SIM_SEEDS").unwrap_or(SEEDS),
     };
+    let images = number("POCKETMQ_SIM_IMAGES").unwrap_or(IMAGES);
+    let histories = seeds.end - seeds.start;
+    let mut opened = 0;
     for seed in seeds {
-        let outcome = std::panic::catch_unwind(|| history(seed));
-        if let Err(panic) = outcome {
-            println!("to replay: POCKETMQ_SIM_SEED={seed}");
-            std::panic::resume_unwind(panic);
+        match std::panic::catch_unwind(|| history(seed, images)) {
+            Ok(more) => opened += more,
+            Err(panic) => {
+                println!("to replay: POCKETMQ_SIM_SEED={seed} POCKETMQ_SIM_IMAGES={images}");
+                std::panic::resume_unwind(panic);
+            }
         }
     }
+    println!("{histories} histories, {opened} disks after crashes");
 }
