@@ -38,8 +38,14 @@ pub(crate) fn small(settings: &Settings, ground: &Ground) -> Result<Table> {
         format!("pocketmq append, async, 1 producer, batches of {BATCH}, {name}"),
         move || in_batches(ground, &BODY, count),
     );
+    let checked = bench.row(
+        format!("limit as before, {name}, each record copied and both its checksums computed"),
+        move || limits::records(ground, count, &BODY, record),
+    );
     bench.rate(ours, limit, Target::AtLeast(0.6));
     bench.rate(batches, limit, Target::AtLeast(0.85));
+    bench.rate(ours, checked, Target::Open);
+    bench.rate(batches, checked, Target::Open);
     let mut table = bench.run(ground)?;
     if settings.sustained
         && let Some(more) = sustained(settings, ground, record)?
