@@ -38,6 +38,9 @@ pub enum ErrorKind {
     UnsupportedVersion,
     /// The operating system refused an operation; [`std::error::Error::source`] has its word.
     Io,
+    /// The delivery is void: its group was moved since ([`Group::seek`](crate::Group::seek)), and the message is somebody else's
+    /// or nobody's. Nothing was acknowledged.
+    Stale,
     /// An earlier write or sync failed; the store accepts nothing more. Reopen it.
     Poisoned,
     /// The queue was closed.

@@ -134,8 +134,8 @@ pub use options::{
 };
 pub use producer::{MessageBuilder, Producer, Ticket};
 pub use queue::{
-    CloseReport, GroupOffset, GroupStats, Queue, QueueEntry, QueueStats, ReadOnly, Stats,
-    TopicStats,
+    CloseReport, Group, GroupOffset, GroupStats, Lag, Queue, QueueEntry, QueueStats, ReadOnly,
+    Stats, TopicStats,
 };
 pub use store::message::{Message, RecordFields};
 pub use store::report::{Damage, History, OpenReport};

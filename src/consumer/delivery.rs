@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::engine::dispatch::Dispatch;
+use crate::engine::dispatch::{Dispatch, Held};
 use crate::error::{Error, Result};
 use crate::store::message::Message;
 use crate::sync::Arc;
@@ -23,13 +23,14 @@ pub struct Delivery<V> {
 /// message back.
 pub(super) struct Handle {
     message: Message,
+    epoch: u64,
     dispatch: Arc<Dispatch>,
     settled: bool,
 }
 
 impl Handle {
-    pub(super) fn new(message: Message, dispatch: &Arc<Dispatch>) -> Self {
-        Self { message, dispatch: Arc::clone(dispatch), settled: false }
+    pub(super) fn new(message: Message, epoch: u64, dispatch: &Arc<Dispatch>) -> Self {
+        Self { message, epoch, dispatch: Arc::clone(dispatch), settled: false }
     }
 
     pub(super) fn body(&self) -> &[u8] {
@@ -39,16 +40,19 @@ impl Handle {
     /// The payload does not decode.
     pub(super) fn park(mut self) {
         self.settled = true;
-        self.dispatch.park(self.place());
+        self.dispatch.park(self.held());
     }
 
     fn place(&self) -> (u32, u64) {
         (self.message.queue().get(), self.message.queue_offset().get())
     }
 
+    fn held(&self) -> Held {
+        Held { place: self.place(), epoch: self.epoch }
+    }
+
     fn ack(mut self) -> Result<()> {
-        let (queue, offset) = self.place();
-        self.dispatch.ack(queue, offset, offset + 1)?;
+        self.dispatch.ack(self.held(), 0)?;
         self.settled = true;
         Ok(())
     }
@@ -57,7 +61,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if !self.settled {
-            self.dispatch.put_back(self.place());
+            self.dispatch.put_back(self.held());
         }
     }
 }
@@ -76,7 +80,8 @@ impl<V> Delivery<V> {
     /// # Errors
     ///
     /// [`ErrorKind::Full`](crate::ErrorKind::Full) if there is no space (or no file descriptor) to write it down,
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the disk fails, [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned),
+    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) if the group was moved since, [`ErrorKind::Io`](crate::ErrorKind::Io) if the disk
+    /// fails, [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned),
     /// [`ErrorKind::Closed`](crate::ErrorKind::Closed): the message is then received again.
     pub fn ack(self) -> Result<()> {
         self.handle.ack()
@@ -145,12 +150,11 @@ pub(super) fn ack_all<V>(
     handles.sort_by_key(Handle::place);
     let runs = handles.chunk_by_mut(|a, b| {
         let ((queue, offset), next) = (a.place(), b.place());
-        (queue, offset + 1) == next
+        (queue, offset + 1) == next && a.epoch == b.epoch
     });
     for run in runs {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-        let ((queue, from), (_, last)) = (first.place(), last.place());
-        dispatch.ack(queue, from, last + 1)?;
+        dispatch.ack(first.held(), last.place().1 - first.place().1)?;
         for handle in run {
             handle.settled = true;
         }

@@ -4,39 +4,20 @@ mod delivery;
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::codec::{Decode, Json};
 use crate::engine::Engine;
 use crate::engine::dispatch::{Dispatch, Wait};
 use crate::error::Result;
-use crate::message::QueueOffset;
 use crate::message::names::validate_group;
 use crate::options::LONGEST_WAIT;
-use crate::progress::Cursor;
-use crate::store::Store;
-use crate::store::topics::Topic as StoredTopic;
 use crate::sync::Arc;
 
 use delivery::Handle;
 
+pub use crate::engine::join::Start;
 pub use delivery::Delivery;
-
-/// Where a group begins that has no progress yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Start {
-    /// With the oldest message that is still there.
-    #[default]
-    Earliest,
-    /// With the next message sent.
-    Latest,
-    /// With the first message stored at or after this time, to within a tick of the clock (at most 11 ms): a few that were stored just before
-    /// it may come too, none is missed.
-    At(SystemTime),
-    /// With this offset, in every queue.
-    Offset(QueueOffset),
-}
 
 /// A consumer being set up.
 ///
@@ -84,45 +65,9 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
         let store = self.engine.store();
         store.check_open()?;
         let topic = store.topic(self.topic.name())?;
-        let dispatch = self.engine.dispatch(&self.group, self.topic.name(), || {
-            let cursors = cursors(store, &topic, &self.group, self.start)?;
-            Ok(Dispatch::new(store, &topic, &self.group, cursors))
-        })?;
+        let dispatch = self.engine.join(&self.group, &topic, self.start)?;
         Ok(Consumer { engine: Arc::clone(&self.engine), dispatch, types: PhantomData })
     }
-}
-
-/// A durable position in every queue: the stored one, or what `start` resolves to.
-fn cursors(
-    store: &Arc<Store>,
-    topic: &Arc<StoredTopic>,
-    group: &str,
-    start: Start,
-) -> Result<Vec<Cursor>> {
-    let _memory_stays = store.joining();
-    let added = store.progress.add_group(group);
-    store.progressed(added)?;
-    let any_before =
-        topic.queues().any(|(id, _)| store.progress.cursor(group, topic.name(), id).is_some());
-    let mut starts = Vec::new();
-    for (id, queue) in topic.queues() {
-        let extent = queue.extent();
-        let offset = match start {
-            // A queue that appeared after the group began: nothing of it may be missed. (One that is known already keeps what
-            // it has.)
-            _ if any_before => extent.min,
-            Start::Earliest => extent.min,
-            Start::Latest => extent.next,
-            Start::Offset(offset) => offset.get().clamp(extent.min, extent.next),
-            Start::At(time) => {
-                let ms = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-                store.offset_at(topic, id, i64::try_from(ms).unwrap_or(i64::MAX))?
-            }
-        };
-        starts.push((id, offset));
-    }
-    let defined = store.progress.define_all(group, topic.name(), &starts);
-    store.progressed(defined)
 }
 
 /// Receives the messages of one topic for one group.
@@ -194,9 +139,10 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
         let mut wait = Wait::up_to(timeout.min(LONGEST_WAIT));
         loop {
             let mut taken = None;
-            self.dispatch.take(1, &mut wait, &mut |message| taken = Some(message))?;
-            let Some(message) = taken else { return Ok(None) };
-            let handle = Handle::new(message, &self.dispatch);
+            let mut put =
+                |message, epoch| taken = Some(Handle::new(message, epoch, &self.dispatch));
+            self.dispatch.take(1, &mut wait, &mut put)?;
+            let Some(handle) = taken else { return Ok(None) };
             match C::decode(handle.body()) {
                 Ok(value) => return Ok(Some(Delivery::new(value, handle))),
                 Err(_) => handle.park(),
@@ -215,7 +161,8 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
         while deliveries.is_empty() && max > 0 {
             // All of them first: a codec that panics must not strand those behind.
             let mut handles = Vec::new();
-            let mut put = |message| handles.push(Handle::new(message, &self.dispatch));
+            let mut put =
+                |message, epoch| handles.push(Handle::new(message, epoch, &self.dispatch));
             if self.dispatch.take(max, &mut wait, &mut put)? == 0 {
                 break;
             }

@@ -3,6 +3,8 @@
 //! One dispatch per group and topic, shared by all its consumers: each message goes to one of them at a time. What was handed
 //! out and not acknowledged comes back when it is dropped, or when the store is opened again.
 
+mod settle;
+
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
@@ -16,12 +18,16 @@ use crate::store::read::{Ahead, View};
 use crate::store::topics::{Listener, Topic};
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, Weak};
 
-/// A payload that does not decode is tried again after these many seconds: RocketMQ's retry levels.
-const BACK_OFF_SECONDS: [u64; 16] =
-    [10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200];
-
 /// A message's place in its topic.
 pub(crate) type Place = (u32, u64);
+
+/// A message in somebody's hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) place: Place,
+    /// When it was taken, as its cursor counts: void once the group is moved.
+    pub(crate) epoch: u64,
+}
 
 /// The messages of one topic for one group.
 #[derive(Debug)]
@@ -63,6 +69,13 @@ struct Position {
 /// As many are taken under one lock.
 const RUN: usize = 1024;
 
+impl Position {
+    /// Begins at an offset, with nothing in anybody's hands.
+    fn at(next: u64, acked_below: u64) -> Self {
+        Self { next, acked_below, returned: BTreeSet::new(), ahead: Ahead::default() }
+    }
+}
+
 /// How long a receiver waits. The clock is read when it has to.
 #[derive(Debug)]
 pub(crate) struct Wait {
@@ -82,7 +95,7 @@ impl Wait {
 
 /// What the next message is, or why there is none.
 enum Found {
-    Unit(Place, Unit),
+    Unit(Held, Unit),
     /// The next one is not durable yet.
     After(u64),
     Nothing,
@@ -95,15 +108,8 @@ impl Dispatch {
         group: &str,
         cursors: Vec<Cursor>,
     ) -> Arc<Self> {
-        let queues = cursors
-            .iter()
-            .map(|cursor| Position {
-                next: cursor.watermark(),
-                acked_below: cursor.reach(),
-                returned: BTreeSet::new(),
-                ahead: Ahead::default(),
-            })
-            .collect();
+        let queues =
+            cursors.iter().map(|cursor| Position::at(cursor.watermark(), cursor.reach())).collect();
         let dispatch = Arc::new(Self {
             store: Arc::clone(store),
             topic: Arc::clone(topic),
@@ -141,11 +147,6 @@ impl Dispatch {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// So many were settled, one way or the other.
-    fn landed(&self, count: usize) {
-        self.in_flight.fetch_sub(count, Ordering::Relaxed);
-    }
-
     pub(crate) fn undecodable(&self) -> usize {
         self.state.lock().attempts.len()
     }
@@ -157,7 +158,7 @@ impl Dispatch {
         &self,
         max: usize,
         wait: &mut Wait,
-        out: &mut dyn FnMut(Message),
+        out: &mut dyn FnMut(Message, u64),
     ) -> Result<usize> {
         let (mut taken, mut more) = (0, Vec::new());
         let mut at_once = Wait::up_to(Duration::ZERO);
@@ -172,11 +173,11 @@ impl Dispatch {
             };
             let is_run = more.len() + 1 == RUN;
             let mut reserved = std::iter::once(first).chain(more.drain(..));
-            while let Some((place, unit)) = reserved.next() {
-                match self.store.load(&self.topic, place, unit) {
+            while let Some((held, unit)) = reserved.next() {
+                match self.store.load(&self.topic, held.place, unit) {
                     Ok(message) => {
                         taken += 1;
-                        out(message);
+                        out(message, held.epoch);
                     }
                     // It was removed meanwhile, and is nobody's business any more.
                     Err(removed) if removed.kind() == ErrorKind::NotFound => self.landed(1),
@@ -186,9 +187,9 @@ impl Dispatch {
                             self.landed(1);
                         } else {
                             // It could not be read now, which says nothing about the message; or it is said by the next call.
-                            self.put_back(place);
+                            self.put_back(held);
                         }
-                        reserved.for_each(|(place, _)| self.put_back(place));
+                        reserved.for_each(|(held, _)| self.put_back(held));
                         return if said { Err(e) } else { Ok(taken) };
                     }
                 }
@@ -206,17 +207,17 @@ impl Dispatch {
         &self,
         max: usize,
         wait: &mut Wait,
-        more: &mut Vec<(Place, Unit)>,
-    ) -> Result<Option<(Place, Unit)>> {
+        more: &mut Vec<(Held, Unit)>,
+    ) -> Result<Option<(Held, Unit)>> {
         loop {
             self.store.check_open()?;
             let mut state = self.state.lock();
             match self.find(&mut state)? {
-                Found::Unit(place, unit) => {
+                Found::Unit(held, unit) => {
                     while more.len() + 1 < max {
                         // An error is said by the next call, which meets it first.
                         match self.find(&mut state) {
-                            Ok(Found::Unit(place, unit)) => more.push((place, unit)),
+                            Ok(Found::Unit(held, unit)) => more.push((held, unit)),
                             Ok(Found::Nothing) | Err(_) => break,
                             Ok(Found::After(_)) => {
                                 self.ready.notify_one();
@@ -224,7 +225,7 @@ impl Dispatch {
                             }
                         }
                     }
-                    return Ok(Some((place, unit)));
+                    return Ok(Some((held, unit)));
                 }
                 Found::After(position) => {
                     drop(state);
@@ -248,7 +249,7 @@ impl Dispatch {
                             let _ = self.ready.wait_until(&mut state, due.min(deadline));
                         }
                         Found::After(_) => {}
-                        Found::Unit(place, unit) => return Ok(Some((place, unit))),
+                        Found::Unit(held, unit) => return Ok(Some((held, unit))),
                     }
                 }
             }
@@ -292,10 +293,10 @@ impl Dispatch {
                 state.turn = (at + 1) % count;
             })?;
             match found {
-                Found::Unit(place, unit) => {
+                Found::Unit(held, unit) => {
                     state.turn = (at + 1) % count;
                     self.in_flight.fetch_add(1, Ordering::Relaxed);
-                    return Ok(Found::Unit(place, unit));
+                    return Ok(Found::Unit(held, unit));
                 }
                 Found::After(end) => after = Some(after.map_or(end, |first: u64| first.min(end))),
                 Found::Nothing => {}
@@ -321,7 +322,8 @@ impl Dispatch {
                     } else {
                         position.next = offset + 1;
                     }
-                    return Ok(Found::Unit((queue, offset), unit));
+                    let held = Held { place: (queue, offset), epoch: cursor.epoch() };
+                    return Ok(Found::Unit(held, unit));
                 }
                 View::After(end) => return Ok(Found::After(end)),
                 View::Nothing => return Ok(Found::Nothing),
@@ -332,67 +334,6 @@ impl Dispatch {
                 }
             }
         }
-    }
-
-    fn give_back(&self, state: &mut State, (queue, offset): Place) {
-        self.landed(1);
-        let acked = self.cursors.get(queue as usize).is_none_or(|c| c.is_acked(offset));
-        if let Some(position) = state.queues.get_mut(queue as usize).filter(|_| !acked) {
-            position.returned.insert(offset);
-        }
-    }
-
-    /// A message that was handed out and dropped: somebody else may have it at once.
-    pub(crate) fn put_back(&self, place: Place) {
-        // Before the lock: in a forked child its holder may not exist.
-        if self.store.check_parent().is_err() {
-            return;
-        }
-        let mut state = self.state.lock();
-        self.give_back(&mut state, place);
-        self.ready.notify_one();
-    }
-
-    /// A message whose payload does not decode: tried again later, with its bytes untouched.
-    pub(crate) fn park(&self, place: Place) {
-        if self.store.check_parent().is_err() {
-            return;
-        }
-        let mut state = self.state.lock();
-        self.landed(1);
-        self.any_undecodable.store(true, Ordering::Relaxed);
-        let attempts = state.attempts.entry(place).or_default();
-        let wait =
-            BACK_OFF_SECONDS.get(*attempts).or(BACK_OFF_SECONDS.last()).copied().unwrap_or(0);
-        *attempts += 1;
-        let at = self.store.clock.now() + Duration::from_secs(wait);
-        state.parked.insert((at, place));
-        // Everybody who sleeps may have to sleep less long now: one alone may have less time than that.
-        self.ready.notify_all();
-    }
-
-    /// Counts offsets `from..to` of a queue as done. A process kill does not bring them back.
-    pub(crate) fn ack(&self, queue: u32, from: u64, to: u64) -> Result<()> {
-        // A store that stopped could write it down, but nobody would make it durable.
-        self.store.check_writable()?;
-        let cursor = self.cursors.get(queue as usize).ok_or_else(Error::closed)?;
-        let written = self.store.progress.ack(cursor, from..to);
-        self.store.progressed(written)?;
-        self.landed(usize::try_from(to - from).unwrap_or(usize::MAX));
-        if self.any_undecodable.load(Ordering::Relaxed) {
-            let mut state = self.state.lock();
-            for offset in from..to {
-                state.attempts.remove(&(queue, offset));
-            }
-        }
-        self.store.acknowledged();
-        Ok(())
-    }
-
-    /// Makes acknowledgements durable.
-    pub(crate) fn sync(&self) -> Result<()> {
-        let synced = self.store.progress.sync();
-        self.store.progressed(synced)
     }
 
     fn wake_one(&self) {

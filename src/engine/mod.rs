@@ -2,6 +2,7 @@
 
 mod closing;
 pub(crate) mod dispatch;
+pub(crate) mod join;
 #[cfg(test)]
 mod tests;
 

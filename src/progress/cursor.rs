@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::ranges::Acked;
 use super::state::CursorRecord;
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// What one group has acknowledged of one queue. A cheap handle; reading through it blocks nobody for long.
 #[derive(Debug, Clone)]
@@ -20,6 +20,9 @@ struct Inner {
     defined: u64,
     /// Changed under the journal's lock only.
     acked: Mutex<Acked>,
+    /// How often it was moved: whoever took a message before that may not acknowledge it any more. Changed under the journal's
+    /// lock only.
+    epoch: AtomicU64,
 }
 
 impl Cursor {
@@ -39,6 +42,15 @@ impl Cursor {
     /// The first offset at or after `from` that is not acknowledged.
     pub(crate) fn next_unacked(&self, from: u64) -> u64 {
         self.acked().next_unacked(from)
+    }
+
+    /// What an acknowledgement must name.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.0.epoch.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn next_epoch(&self) {
+        self.0.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
     /// One past the highest offset that is acknowledged.
@@ -97,7 +109,8 @@ impl Cursors {
         let (group, topics) = shared(&mut self.named, &group);
         let (topic, queues) = shared(topics, &topic);
         let acked = Mutex::new(acked);
-        let cursor = Cursor(Arc::new(Inner { id, group, topic, queue, defined, acked }));
+        let epoch = AtomicU64::new(0);
+        let cursor = Cursor(Arc::new(Inner { id, group, topic, queue, defined, acked, epoch }));
         queues.insert(queue, cursor.clone());
         self.all.push(cursor.clone());
         cursor

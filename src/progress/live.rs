@@ -183,11 +183,17 @@ impl Progress {
         Ok(())
     }
 
+    /// As [`Progress::ack_in`], whatever happened to the cursor.
+    #[cfg(test)]
+    pub(crate) fn ack(&self, cursor: &Cursor, range: Range<u64>) -> Result<u64> {
+        self.ack_in(cursor, cursor.epoch(), range)
+    }
+
     /// Acknowledges a range; says how many of its offsets were not acknowledged before.
     ///
     /// When it returns it survives the process, and a power cut after the next [`Progress::sync`]. `Full` if the
-    /// disk has no room: then nothing happened.
-    pub(crate) fn ack(&self, cursor: &Cursor, range: Range<u64>) -> Result<u64> {
+    /// disk has no room, `Stale` if the cursor was moved since that epoch: then nothing happened.
+    pub(crate) fn ack_in(&self, cursor: &Cursor, epoch: u64, range: Range<u64>) -> Result<u64> {
         if range.is_empty() {
             return Ok(0);
         }
@@ -195,6 +201,12 @@ impl Progress {
         let entry = Entry::Ack { cursor: cursor.id(), from, count };
         let mut live = self.writable()?;
         live.check(cursor)?;
+        if cursor.epoch() != epoch {
+            return Err(Error::new(
+                ErrorKind::Stale,
+                "the group was moved since this message was received; it is not acknowledged",
+            ));
+        }
         self.reserve(&mut live, &[entry])?;
         // Held until the entry is written: nobody sees an acknowledgement that a crash could still take back.
         let mut acked = cursor.acked();
@@ -205,23 +217,34 @@ impl Progress {
         Ok(fresh)
     }
 
-    /// Seeks: everything below `offset` is acknowledged, nothing at or after it. Durable when it returns.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the journal's format has it; the tests replay it")
-    )]
-    pub(crate) fn set(&self, cursor: &Cursor, offset: u64) -> Result<()> {
-        let entry = Entry::Set { cursor: cursor.id(), offset };
+    /// Seeks: of each cursor everything below its offset is acknowledged, and nothing at or after it. Who took a message before may not
+    /// acknowledge it any more.
+    ///
+    /// When it returns it survives the process, and a power cut once [`Progress::sync`] has returned.
+    pub(crate) fn set_all(&self, moves: &[(&Cursor, u64)]) -> Result<()> {
+        let entry =
+            |(cursor, offset): &(&Cursor, u64)| Entry::Set { cursor: cursor.id(), offset: *offset };
+        let entries: Vec<_> = moves.iter().map(entry).collect();
         let mut live = self.writable()?;
-        live.check(cursor)?;
-        self.reserve(&mut live, &[entry])?;
-        let mut acked = cursor.acked();
-        self.record(&mut live, &entry)?;
-        acked.set(offset);
-        drop(acked);
-        let written = live.written;
+        for (cursor, _) in moves {
+            live.check(cursor)?;
+        }
+        self.reserve(&mut live, &entries)?;
+        for ((cursor, offset), entry) in moves.iter().zip(&entries) {
+            let mut acked = cursor.acked();
+            self.record(&mut live, entry)?;
+            acked.set(*offset);
+            cursor.next_epoch();
+        }
         drop(live);
-        self.sync_to(written)
+        Ok(())
+    }
+
+    /// As [`Progress::set_all`] for one, and durable when it returns.
+    #[cfg(test)]
+    pub(crate) fn set(&self, cursor: &Cursor, offset: u64) -> Result<()> {
+        self.set_all(&[(cursor, offset)])?;
+        self.sync()
     }
 
     /// Remembers a new topic, or that a topic has more queues than it had. Durable when it returns.

@@ -142,7 +142,7 @@ impl Queue {
 }
 
 /// How many messages of a queue are there and not acknowledged.
-fn backlog(extent: Extent, acked: &Acked) -> u64 {
+pub(super) fn backlog(extent: Extent, acked: &Acked) -> u64 {
     // Whatever came or went between the look at the one and at the other.
     let first = extent.min.max(acked.watermark());
     let done =

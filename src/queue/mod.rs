@@ -1,5 +1,6 @@
 //! The one handle to a store.
 
+mod group;
 mod look;
 mod readonly;
 
@@ -17,6 +18,7 @@ use crate::store::report::OpenReport;
 use crate::sync::Arc;
 use crate::topic::Topic;
 
+pub use group::{Group, Lag};
 pub use look::{GroupStats, QueueStats, Stats, TopicStats};
 pub use readonly::{GroupOffset, QueueEntry, ReadOnly};
 

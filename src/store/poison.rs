@@ -48,6 +48,7 @@ impl Store {
             ErrorKind::Full
             | ErrorKind::Closed
             | ErrorKind::InvalidArgument
+            | ErrorKind::Stale
             | ErrorKind::NotFound => e,
             // With the reason, which whoever was stopped by it does not know.
             ErrorKind::Poisoned => self.poison.check().err().unwrap_or(e),

@@ -1,6 +1,6 @@
 //! Reading messages by queue and offset, up to what is visible.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::consumequeue::format::Unit;
 use crate::error::{Error, ErrorKind, Result};
@@ -206,6 +206,18 @@ impl Store {
             }
         }
         Ok(low)
+    }
+
+    /// When a message was stored. `None` if it is damaged, or there is none.
+    pub(crate) fn stored_at(
+        &self,
+        topic: &Arc<Topic>,
+        queue: u32,
+        offset: u64,
+    ) -> Result<Option<SystemTime>> {
+        let time = self.time_at(topic, queue, offset, &mut Ahead::default())?;
+        let known = time.filter(|time| (0..i64::MAX).contains(time));
+        Ok(known.map(|ms| UNIX_EPOCH + Duration::from_millis(ms.unsigned_abs())))
     }
 
     /// The store time of a message. `None` if it is damaged; before all times, if it was removed; after them, if there is none

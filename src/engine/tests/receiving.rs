@@ -66,7 +66,7 @@ fn everybody_who_sleeps_learns_when_a_message_that_did_not_decode_is_due() {
         assert!(clock.wait_for(3, 2));
         drop(dispatch.hold());
         clock.0.lock().clear();
-        dispatch.park((0, 0));
+        dispatch.park(dispatch::Held { place: (0, 0), epoch: 0 });
         let told = clock.wait_for(3, 1);
         engine.close().unwrap();
         assert!(told, "a receiver sleeps on, though a message is due long before its time is up");

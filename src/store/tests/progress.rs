@@ -126,3 +126,45 @@ fn gaps_survive_a_clean_close() {
     world.open_and_check(Left::Kill, "closed");
     assert_eq!(world.consume(("t", "g"), 100, |_| Ack::Yes).unwrap(), 6);
 }
+
+#[test]
+fn where_a_group_was_moved_to_survives_a_power_cut_at_any_moment_after() {
+    for (seed, target) in (0..20).flat_map(|seed| [(seed, 0), (seed, 3), (seed, 10)]) {
+        let mut world = World::new(Flush::default());
+        world.send_all("t", [100; 10]);
+        world.consume(("t", "g"), 6, |_| Ack::Yes).unwrap();
+        world.flush().unwrap();
+        let engine = world.engine();
+        let topic = world.store().topic("t").unwrap();
+        let dispatch = engine.join("g", &topic, Start::Earliest).unwrap();
+        dispatch.seek(&[(0, target)]).unwrap();
+        let mut next = world.next(world.disk.power_image(seed));
+        next.open().unwrap();
+        let cursor = next.store().progress.cursor("g", "t", 0).unwrap();
+        assert_eq!((cursor.watermark(), cursor.reach()), (target, target), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_crash_while_a_group_is_moved_leaves_it_where_it_was_or_where_it_goes() {
+    for n in 1.. {
+        let mut world = World::new(Flush::default());
+        world.send_all("t", [100; 10]);
+        world.consume(("t", "g"), 6, |_| Ack::Yes).unwrap();
+        world.flush().unwrap();
+        let topic = world.store().topic("t").unwrap();
+        let dispatch = world.engine().join("g", &topic, Start::Earliest).unwrap();
+        world.disk.crash_at(n);
+        let moved = dispatch.seek(&[(0, 2)]);
+        let crashed = world.disk.is_crashed();
+        for disk in [world.disk.kill_image(), world.disk.power_image(n)] {
+            let mut next = world.next(disk);
+            next.open().unwrap();
+            let at = next.store().progress.cursor("g", "t", 0).unwrap().watermark();
+            assert!(at == 2 || (crashed && at == 6), "operation {n}: {at}, {moved:?}");
+        }
+        if !crashed {
+            break;
+        }
+    }
+}

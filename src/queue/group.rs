@@ -1,0 +1,222 @@
+//! A consumer group, seen from outside: how far it is, and moving it.
+
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::consumer::Start;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::names::validate_group;
+use crate::message::{QueueId, QueueOffset};
+use crate::progress::Acked;
+use crate::store::topics::Topic;
+use crate::sync::Arc;
+
+use super::Queue;
+use super::look::backlog;
+
+/// A consumer group, by name: its lag, and where it goes on. Consumers of the group may run meanwhile.
+///
+/// ```
+/// # fn main() -> pocketmq::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// use std::time::Duration;
+/// use pocketmq::{Queue, Start, Topic};
+///
+/// const ORDERS: Topic<u64> = Topic::new("orders");
+///
+/// let queue = Queue::open(dir.path())?;
+/// queue.producer(ORDERS)?.send_batch([1, 2, 3])?;
+/// let consumer = queue.consumer(ORDERS, "mailer").pull()?;
+/// consumer.recv(Duration::ZERO)?.unwrap().ack()?;
+///
+/// let mailer = queue.group("mailer")?;
+/// assert_eq!(mailer.lag()?[0].backlog, 2);
+/// mailer.seek(Start::Earliest)?;                 // everything once more
+/// assert_eq!(mailer.lag()?[0].backlog, 3);
+/// mailer.seek(Start::Latest)?;                   // skips the backlog
+/// assert_eq!(mailer.lag()?[0].backlog, 0);
+/// # queue.close()
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Group {
+    engine: Arc<Engine>,
+    name: String,
+}
+
+/// How far a group is in one queue of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lag {
+    /// The topic's name.
+    pub topic: String,
+    /// The queue.
+    pub queue: QueueId,
+    /// Everything below this offset is acknowledged.
+    pub watermark: QueueOffset,
+    /// The offset that the queue's next message gets.
+    pub next: QueueOffset,
+    /// Messages that are there and not acknowledged; those in consumers' hands count.
+    pub backlog: u64,
+    /// How long ago the oldest of them was stored. `None` if there is none, or it is damaged.
+    pub oldest: Option<Duration>,
+}
+
+impl Queue {
+    /// A handle on a consumer group, whether it consumes at the moment or not.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] if the name is no group name, [`ErrorKind::Closed`].
+    pub fn group(&self, name: &str) -> Result<Group> {
+        validate_group(name)?;
+        self.engine.store().check_open()?;
+        Ok(Group { engine: Arc::clone(&self.engine), name: name.to_owned() })
+    }
+}
+
+impl Group {
+    /// The group's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How far the group is, for each queue of each topic that it consumes, by topic and queue. Empty if it has consumed nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Closed`]; [`ErrorKind::Io`] if the age of a message cannot be read.
+    pub fn lag(&self) -> Result<Vec<Lag>> {
+        let store = self.engine.store();
+        store.check_open()?;
+        let mut lags = Vec::new();
+        for (topic, queue, acked) in self.progress() {
+            let Some(topic) = store.topics.get(&topic) else { continue };
+            let Some(extent) = topic.queue(queue).map(crate::consumequeue::ConsumeQueue::extent)
+            else {
+                continue;
+            };
+            let backlog = backlog(extent, &acked);
+            let oldest = match backlog {
+                0 => None,
+                _ => self.age(&topic, queue, acked.next_unacked(extent.min))?,
+            };
+            lags.push(Lag {
+                topic: topic.name().to_string(),
+                queue: queue.into(),
+                watermark: acked.watermark().into(),
+                next: extent.next.into(),
+                backlog,
+                oldest,
+            });
+        }
+        Ok(lags)
+    }
+
+    /// Moves the group in all topics that it consumes: its next message is the one that `start` names. What is in its consumers'
+    /// hands is void: acknowledging it is [`ErrorKind::Stale`], and it comes again only if it is at or after the new start.
+    ///
+    /// Durable when this returns. A crash during the call may leave some queues moved and others not: call it again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if the group has consumed nothing, [`ErrorKind::Full`] if there is no space to write it down,
+    /// [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
+    pub fn seek(&self, start: Start) -> Result<()> {
+        for topic in self.topics()? {
+            self.seek_in(&topic, start)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Group::seek`], in one topic.
+    ///
+    /// # Errors
+    ///
+    /// As [`Group::seek`]; [`ErrorKind::NotFound`] also if the group does not consume the topic.
+    pub fn seek_topic(&self, topic: &str, start: Start) -> Result<()> {
+        let topics = self.topics()?;
+        let topic = topics.iter().find(|t| &**t.name() == topic);
+        self.seek_in(topic.ok_or_else(|| self.no_progress())?, start)
+    }
+
+    /// Begins this group, which has consumed nothing, where another one is now, in all its topics. What that one acknowledged above a
+    /// message that it did not, is received again here.
+    ///
+    /// Durable when this returns; each topic is begun as a whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] if this group has consumed something already, [`ErrorKind::NotFound`] if the other one has
+    /// not; others as for [`Group::seek`].
+    pub fn begin_like(&self, other: &str) -> Result<()> {
+        validate_group(other)?;
+        let store = self.engine.store();
+        store.check_writable()?;
+        if !self.progress().is_empty() {
+            let what = format!("group {} has progress of its own; move it with `seek`", self.name);
+            return Err(Error::new(ErrorKind::InvalidArgument, what));
+        }
+        let other = Self { engine: Arc::clone(&self.engine), name: other.to_owned() };
+        for topic in other.topics()? {
+            let _memory_stays = store.joining();
+            let at = |(id, _)| {
+                let cursor = store.progress.cursor(&other.name, topic.name(), id)?;
+                Some((id, cursor.watermark()))
+            };
+            let starts: Vec<(u32, u64)> = topic.queues().filter_map(at).collect();
+            let added = store.progress.add_group(&self.name);
+            store.progressed(added)?;
+            let defined = store.progress.define_all(&self.name, topic.name(), &starts);
+            store.progressed(defined)?;
+        }
+        Ok(())
+    }
+
+    fn seek_in(&self, topic: &Arc<Topic>, start: Start) -> Result<()> {
+        let store = self.engine.store();
+        store.check_writable()?;
+        let dispatch = self.engine.join(&self.name, topic, Start::Earliest)?;
+        let _memory_stays = store.joining();
+        let at = |(id, _)| Ok((id, start.resolve(store, topic, id)?));
+        dispatch.seek(&topic.queues().map(at).collect::<Result<Vec<_>>>()?)
+    }
+
+    /// The topics that the group has progress in.
+    fn topics(&self) -> Result<Vec<Arc<Topic>>> {
+        let store = self.engine.store();
+        store.check_open()?;
+        let mut names: Vec<String> = self.progress().into_iter().map(|(topic, ..)| topic).collect();
+        names.dedup();
+        let topics: Vec<_> = names.iter().filter_map(|name| store.topics.get(name)).collect();
+        if topics.is_empty() { Err(self.no_progress()) } else { Ok(topics) }
+    }
+
+    /// What it acknowledged, by topic and queue.
+    fn progress(&self) -> Vec<(String, u32, Acked)> {
+        let cursors = self.engine.store().progress.snapshot_state().cursors;
+        let mine = cursors.into_iter().filter(|c| c.group == self.name);
+        let mut progress: Vec<_> = mine.map(|c| (c.topic, c.queue, c.acked)).collect();
+        progress.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        progress
+    }
+
+    fn age(&self, topic: &Arc<Topic>, queue: u32, offset: u64) -> Result<Option<Duration>> {
+        let store = self.engine.store();
+        let stored = store.stored_at(topic, queue, offset)?;
+        let now = UNIX_EPOCH + Duration::from_millis(store.clock.wall_ms());
+        Ok(stored.map(|at| now.duration_since(at).unwrap_or_default()))
+    }
+
+    fn no_progress(&self) -> Error {
+        let what = format!("group {} has no progress there", self.name);
+        Error::new(ErrorKind::NotFound, what)
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("name", &self.name).finish_non_exhaustive()
+    }
+}
