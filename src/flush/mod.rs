@@ -25,6 +25,8 @@ pub(crate) trait Target: Send + Sync {
     fn commit(&self) -> Result<()>;
     /// Makes everything appended so far durable.
     fn sync(&self) -> Result<()>;
+    /// What follows from a sync, and nobody waits for.
+    fn settle(&self) -> Result<()>;
     /// Makes acknowledgements durable.
     fn sync_progress(&self) -> Result<()>;
     /// Called when everything was synced: `true` if nothing was appended or acknowledged since, and then the next
@@ -174,6 +176,8 @@ impl Flusher {
         }
         if !self.threaded {
             let synced = target.sync();
+            // Whatever comes of it, the log is durable.
+            let _ = target.settle();
             return if synced.is_ok() && target.durable() >= position {
                 Waited::Durable
             } else {
@@ -376,9 +380,13 @@ impl Flusher {
                 self.done.notify_all();
                 drop(orders);
                 wake_all(ready);
+                let _ = target.settle();
             }
             Job::Flush => {
-                let _ = target.sync().and_then(|()| target.sync_progress());
+                let _ = target
+                    .sync()
+                    .and_then(|()| target.settle())
+                    .and_then(|()| target.sync_progress());
                 self.release_all();
                 if !target.failed() && !target.disarm() {
                     self.arm();

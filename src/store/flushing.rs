@@ -22,8 +22,12 @@ impl Target for Store {
         if !self.appender_line_is_empty() {
             self.commit()?;
         }
-        let synced = self.log.sync().and_then(|durable| self.raise_floor(durable, false));
-        self.or_poison(synced)
+        self.or_poison(self.log.sync().map(drop))
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.poison.check()?;
+        self.or_poison(self.raise_floor(self.log.durable(), false))
     }
 
     fn sync_progress(&self) -> Result<()> {

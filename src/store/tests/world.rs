@@ -349,7 +349,8 @@ impl World {
         let done = Target::sync(&**self.store());
         self.noted(done)?;
         self.model.log_is_durable();
-        Ok(())
+        let done = Target::settle(&**self.store());
+        self.noted(done)
     }
 
     /// The flusher's sync of the acknowledgements.
