@@ -24,7 +24,7 @@ use crate::layout::Layout;
 use crate::options::Reads;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 
-use segment::{ALLOCATION_STEP, LogBytes, Segment};
+use segment::{LogBytes, Segment, allocation_step};
 use staging::Staging;
 
 /// Staged bytes that are worth a write of their own.
@@ -78,6 +78,12 @@ pub(crate) struct CommitLog {
     syncing: Mutex<()>,
     /// The positions move no more. Set and looked at while `committing` is held.
     frozen: AtomicBool,
+}
+
+/// Whether little is left of the blocks that a file has.
+fn wants_blocks(segment: &Segment, end: u64) -> bool {
+    let allocated = segment.allocated_end();
+    allocated < segment.end() && allocated - end.min(allocated) < allocation_step(end) / 2
 }
 
 /// What a [`CommitLog`] starts from, found by opening the directory.
@@ -358,21 +364,29 @@ impl CommitLog {
         segments.get(index)
     }
 
-    /// Whether the background should get space ready: little is left of what is allocated.
+    /// Whether the background should get space ready: little is left of what is allocated, or of the file.
     pub(crate) fn wants_space(&self, tail: &Tail) -> bool {
-        let allocated = tail.segment.allocated_end();
-        let step = ALLOCATION_STEP.min(self.segment_size);
-        allocated - tail.end.min(allocated) < step / 2
+        wants_blocks(&tail.segment, tail.end)
             // Whoever holds the lock is creating the next file: then there is nothing to ask for, and no reason to wait.
-            && (allocated < tail.segment.end()
-                || self.next.try_lock().is_some_and(|next| next.is_none()))
+            || (self.wants_next(&tail.segment, tail.end)
+                && self.next.try_lock().is_some_and(|next| next.is_none()))
     }
 
-    /// Allocates the next step, or creates the next file when the current one is fully allocated.
+    /// The next file is made once a quarter of this one is used: a disk that is busy with a fast log takes more than a second to
+    /// make a name durable (measured), and the log must not wait for that.
+    fn wants_next(&self, segment: &Segment, end: u64) -> bool {
+        end - segment.base().min(end) >= self.segment_size / 4
+    }
+
+    /// Allocates the next step, and creates the next file when the current one is coming to its end.
     pub(crate) fn prepare_space(&self) -> Result<()> {
         let Some(current) = self.segments.read().last().map(Arc::clone) else { return Ok(()) };
-        if current.allocated_end() < current.end() {
-            return current.allocate_to(current.allocated_end() + 1);
+        let end = self.staged();
+        if wants_blocks(&current, end) {
+            current.allocate_to(current.allocated_end() + 1)?;
+        }
+        if !self.wants_next(&current, end) {
+            return Ok(());
         }
         // Under the lock all the while: a roll that finds nothing here creates the same file itself.
         let mut next = self.next.lock();

@@ -8,8 +8,14 @@ use crate::layout::Layout;
 use crate::options::Reads;
 use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering};
 
-/// How far ahead of the writer blocks are allocated, in bytes.
-pub(crate) const ALLOCATION_STEP: u64 = 4 << 20;
+/// In what steps blocks are allocated ahead of the writer, in bytes: small while the log is small, and larger for a long one, whose
+/// writer may be fast and must not wait for the file system in every step.
+pub(crate) fn allocation_step(log_offset: u64) -> u64 {
+    (log_offset / 8).clamp(SMALLEST_STEP, LARGEST_STEP).next_multiple_of(SMALLEST_STEP)
+}
+
+const SMALLEST_STEP: u64 = 4 << 20;
+const LARGEST_STEP: u64 = 64 << 20;
 
 /// One fixed-size file of the log, holding the offsets `base..base + size`.
 ///
@@ -184,17 +190,18 @@ impl Segment {
         self.base + self.allocated.load(Ordering::Acquire)
     }
 
-    /// Allocates blocks up to the log offset `end`, in steps of [`ALLOCATION_STEP`].
+    /// Allocates blocks up to the log offset `end`, and up to the end of the step that it is in.
     pub(crate) fn allocate_to(&self, end: u64) -> Result<()> {
-        let want = (end - self.base).next_multiple_of(ALLOCATION_STEP).min(self.size);
-        if self.allocated.load(Ordering::Acquire) >= want {
+        let need = end - self.base;
+        if self.allocated.load(Ordering::Acquire) >= need {
             return Ok(());
         }
         let _one = self.allocating.lock();
         let have = self.allocated.load(Ordering::Acquire);
-        if have >= want {
+        if have >= need {
             return Ok(());
         }
+        let want = need.next_multiple_of(allocation_step(end)).min(self.size);
         self.file()?
             .allocate(have, want - have)
             .map_err(|e| Error::io(e, &self.path, "allocate space for the commit log"))?;
