@@ -40,8 +40,12 @@ fn closing_frees_the_lock_though_other_programs_are_being_started() {
         }
         let opened: Vec<_> =
             (0..60).map(|_| Queue::open(dir.path()).and_then(|queue| queue.close())).collect();
+        // An opening that fails does as well.
+        let wrong = Queue::options().segment_size(1 << 20);
+        let refused: Vec<_> = (0..60).map(|_| wrong.open(dir.path()).unwrap_err().kind()).collect();
         stop.store(true, Ordering::Relaxed);
         assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+        assert_eq!(refused, [ErrorKind::InvalidArgument; 60]);
     });
 }
 

@@ -24,7 +24,7 @@ use crate::layout::Layout;
 use crate::options::Reads;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 
-use segment::{LogBytes, Segment, allocation_step};
+use segment::{LogBytes, Segment};
 use staging::Staging;
 
 /// Staged bytes that are worth a write of their own.
@@ -83,7 +83,7 @@ pub(crate) struct CommitLog {
 /// Whether little is left of the blocks that a file has.
 fn wants_blocks(segment: &Segment, end: u64) -> bool {
     let allocated = segment.allocated_end();
-    allocated < segment.end() && allocated - end.min(allocated) < allocation_step(end) / 2
+    allocated < segment.end() && allocated - end.min(allocated) < segment.allocation_step(end) / 2
 }
 
 /// What a [`CommitLog`] starts from, found by opening the directory.

@@ -8,12 +8,6 @@ use crate::layout::Layout;
 use crate::options::Reads;
 use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering};
 
-/// In what steps blocks are allocated ahead of the writer, in bytes: small while the log is small, and larger for a long one, whose
-/// writer may be fast and must not wait for the file system in every step.
-pub(crate) fn allocation_step(log_offset: u64) -> u64 {
-    (log_offset / 8).clamp(SMALLEST_STEP, LARGEST_STEP).next_multiple_of(SMALLEST_STEP)
-}
-
 const SMALLEST_STEP: u64 = 4 << 20;
 const LARGEST_STEP: u64 = 64 << 20;
 
@@ -185,6 +179,13 @@ impl Segment {
         self.file()?.sync().map_err(|e| Error::lost(e, &self.path, "sync the commit log"))
     }
 
+    /// In what steps blocks are allocated ahead of a writer who is at a log offset, in bytes: small while the log is small, and
+    /// larger for a long one, whose writer may be fast and must not wait for the file system in every step.
+    pub(crate) fn allocation_step(&self, log_offset: u64) -> u64 {
+        let most = (self.size / 8).clamp(SMALLEST_STEP, LARGEST_STEP);
+        (log_offset / 8).clamp(SMALLEST_STEP, most).next_multiple_of(SMALLEST_STEP)
+    }
+
     /// Bytes from the start of the segment that can be written without asking for space.
     pub(crate) fn allocated_end(&self) -> u64 {
         self.base + self.allocated.load(Ordering::Acquire)
@@ -201,7 +202,7 @@ impl Segment {
         if have >= need {
             return Ok(());
         }
-        let want = need.next_multiple_of(allocation_step(end)).min(self.size);
+        let want = need.next_multiple_of(self.allocation_step(end)).min(self.size);
         self.file()?
             .allocate(have, want - have)
             .map_err(|e| Error::io(e, &self.path, "allocate space for the commit log"))?;

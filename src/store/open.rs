@@ -102,7 +102,7 @@ impl Store {
             storage,
             clock,
             layout,
-            lock,
+            mut lock,
             generation,
             recovered,
             state,
@@ -167,7 +167,7 @@ impl Store {
             config: Mutex::new(config),
             acks_armed: AtomicBool::new(false),
             fork: ForkGuard::new(),
-            lock: Mutex::new(Some(lock)),
+            lock: Mutex::new(lock.0.take()),
         })
     }
 }
@@ -177,7 +177,7 @@ struct Start {
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
     layout: Layout,
-    lock: Box<dyn LockGuard>,
+    lock: FreshLock,
     generation: Generation,
     recovered: Recovered,
     state: State,
@@ -186,16 +186,29 @@ struct Start {
     config: Config,
 }
 
-fn take_lock(storage: &dyn Storage, layout: &Layout) -> Result<Box<dyn LockGuard>> {
+/// The lock of a store that is being opened. Given up for every copy of the file if that fails: a child that is just being
+/// started somewhere in this process has one.
+struct FreshLock(Option<Box<dyn LockGuard>>);
+
+impl Drop for FreshLock {
+    fn drop(&mut self) {
+        if let Some(lock) = self.0.take() {
+            lock.release();
+        }
+    }
+}
+
+fn take_lock(storage: &dyn Storage, layout: &Layout) -> Result<FreshLock> {
     let path = layout.lock();
-    storage.lock(&path).map_err(|e| match e.kind() {
+    let lock = storage.lock(&path).map_err(|e| match e.kind() {
         IoKind::WouldBlock => Error::new(
             ErrorKind::Locked,
             "another process, or another handle in this one, has this store open",
         )
         .at(layout.root()),
         _ => Error::io(e, &path, "lock the store"),
-    })
+    })?;
+    Ok(FreshLock(Some(lock)))
 }
 
 /// An option that disagrees with an existing store is an error; what the store does not tell comes from the options.

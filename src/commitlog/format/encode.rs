@@ -41,17 +41,12 @@ impl fmt::Debug for Draft<'_> {
 }
 
 /// A part of a message does not fit the format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the {what} is {value}, at most {max} is possible")]
 pub(crate) struct TooLong {
     what: &'static str,
     value: usize,
     max: usize,
-}
-
-impl fmt::Display for TooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the {} is {}, at most {} is possible", self.what, self.value, self.max)
-    }
 }
 
 impl From<TooLong> for Error {
