@@ -88,6 +88,11 @@ impl Generation {
 
     fn decode(fields: &mut Fields<'_>) -> Option<Self> {
         let (number, segment_size, queue_file_size) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        // No broker has larger files: it counts their bytes in an `int`. What is larger is nonsense, and would be walked through.
+        let sizes = 1..=1 << 31;
+        if !(sizes.contains(&segment_size) && sizes.contains(&queue_file_size)) {
+            return None;
+        }
         let own = fields.list(|f| Some((f.u64()?, f.u64()?)))?;
         Some(Self { number, segment_size, queue_file_size, own: OwnRanges(own) })
     }
