@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Bugs are planted, one at a time, in a scratch copy: each has to turn the test red that claims to catch it.
+#
+#   tools/planted-bugs.sh [NAME...|--short]
+#
+# A patch in tools/planted-bugs says in its head what promise it breaks and which test must fail. --short: every fourth of them.
+# The tests pass first without any bug. Ends badly if a patch does not apply or build, or if its test stays green, hangs or
+# was not run. PLANTED_TARGET: where to build (a folder that goes away otherwise).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+here=$PWD
+
+names=()
+if [ "${1:-}" = --short ]; then
+    at=0
+    for patch in tools/planted-bugs/*.patch; do
+        [ $((at++ % 4)) -ne 0 ] || names+=("$(basename "$patch" .patch)")
+    done
+elif [ $# -gt 0 ]; then
+    names=("$@")
+else
+    for patch in tools/planted-bugs/*.patch; do names+=("$(basename "$patch" .patch)"); done
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/source"
+git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - | tar -C "$work/source" -xf -
+cd "$work/source"
+export CARGO_TARGET_DIR=${PLANTED_TARGET:-$work/target} RUST_BACKTRACE=0
+
+field() { sed -n "s/^$2: //p" "$here/tools/planted-bugs/$1.patch" 2>/dev/null; }
+build() { cargo test --lib --no-run >"$work/log" 2>&1; }
+run() { timeout 120 cargo test --lib -- --exact "$1" >"$work/log" 2>&1; }
+
+# What cannot pass without a bug shows nothing with one.
+build || { tail -20 "$work/log"; echo 'the source does not build without a bug'; exit 1; }
+wrong=0
+for name in "${names[@]}"; do
+    test=$(field "$name" Test)
+    if [ -z "$test" ] || ! run "$test" || ! grep -q '^test result: ok. 1 passed' "$work/log"; then
+        echo "$name: its test (${test:-none named}) does not pass without the bug, or does not exist"
+        wrong=1
+    fi
+done
+[ $wrong -eq 0 ] || exit 1
+
+printf '%-9s %-32s %s\n' verdict bug test
+for name in "${names[@]}"; do
+    patch=$here/tools/planted-bugs/$name.patch
+    test=$(field "$name" Test)
+    verdict=red
+    if ! patch --batch --fuzz=0 -p1 <"$patch" >"$work/log" 2>&1; then
+        verdict=STALE
+    elif ! build; then
+        verdict=NO-BUILD
+    elif run "$test"; then
+        verdict=GREEN
+    elif ! grep -q '^test result: FAILED. 0 passed; 1 failed' "$work/log"; then
+        # Not a failed test: it hung, or the process died.
+        verdict=HUNG
+        [ "$(field "$name" Expect)" != dies ] || verdict=red
+    fi
+    [ $verdict = red ] || wrong=1
+    printf '%-9s %-32s %s\n' "$verdict" "$name" "$test"
+    # Back to what was: only what the patch names, so that little is built again.
+    for file in $(sed -n 's|^+++ b/||p' "$patch"); do
+        cp "$here/$file" "$file"
+        rm -f "$file.orig" "$file.rej"
+        touch "$file"
+    done
+done
+exit $wrong
