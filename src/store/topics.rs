@@ -72,6 +72,11 @@ impl Topic {
         Sleeper(&self.sleepers)
     }
 
+    #[cfg(test)]
+    pub(crate) fn sleepers(&self) -> usize {
+        self.sleepers.load(Ordering::SeqCst)
+    }
+
     /// Called after units were pushed. No wake-up is lost: a sleeper counts itself before it takes the queue's lock for
     /// its last look, so either that look sees the unit, or this sees the sleeper.
     pub(crate) fn arrived(&self, count: usize) {

@@ -131,3 +131,20 @@ fn a_queue_that_cannot_be_read_does_not_hold_up_the_others() {
     got.extend(consumer.recv_batch(9, Duration::ZERO).unwrap());
     assert_eq!(got.len(), 9);
 }
+
+#[test]
+fn the_only_receiver_that_sleeps_is_woken() {
+    let engine = Engine::in_memory(&Options::default()).unwrap();
+    let (producer, consumer) = (producer(&engine), consumer(&engine));
+    let topic = engine.store().topic("t").unwrap();
+    for _ in 0..20 {
+        std::thread::scope(|scope| {
+            let receiver = scope.spawn(|| consumer.recv(Duration::from_secs(600)));
+            while topic.sleepers() == 0 {
+                std::thread::yield_now();
+            }
+            producer.send(b"m").unwrap();
+            receiver.join().unwrap().unwrap().unwrap().ack().unwrap();
+        });
+    }
+}
