@@ -230,7 +230,7 @@ impl CommitLog {
         self.commit()?;
         let _one = self.committing.lock();
         self.check_frozen()?;
-        tail.segment.write(tail.end, record)?;
+        self.write_locked(&tail.segment, tail.end, record)?;
         tail.end += record.len() as u64;
         self.staged.store(tail.end, Ordering::Release);
         self.set_committed(tail.end);
@@ -262,7 +262,7 @@ impl CommitLog {
         let _one = self.committing.lock();
         self.check_frozen()?;
         let left = u32::try_from(next_base - tail.end).unwrap_or(u32::MAX);
-        tail.segment.write(tail.end, &format::blank(left))?;
+        self.write_locked(&tail.segment, tail.end, &format::blank(left))?;
         self.segments.write().push(Arc::clone(&next));
         tail.segment = next;
         tail.end = next_base;
@@ -314,11 +314,20 @@ impl CommitLog {
         let segment = self.segment_of(from).ok_or_else(Error::closed)?;
         for (offset, run) in self.staging.runs(from, to) {
             if !run.is_empty() {
-                segment.write(offset, run)?;
+                self.write_locked(&segment, offset, run)?;
             }
         }
         self.set_committed(to);
         Ok(())
+    }
+
+    /// Writes to a file while `committing` is held. After a failure nobody who waits for that lock goes on.
+    fn write_locked(&self, segment: &Segment, offset: u64, data: &[u8]) -> Result<()> {
+        segment.write(offset, data).inspect_err(|e| {
+            if e.kind() != ErrorKind::Full {
+                self.frozen.store(true, Ordering::SeqCst);
+            }
+        })
     }
 
     /// Makes everything staged so far durable; returns the new durable position.
@@ -329,7 +338,8 @@ impl CommitLog {
         if from < to {
             for segment in self.segments() {
                 if segment.end() > from && segment.base() < to {
-                    segment.sync()?;
+                    // Before anybody else may try: a disk tells of what it lost only once.
+                    segment.sync().inspect_err(|_| self.freeze())?;
                 }
             }
             let _nobody_freezes = self.committing.lock();
