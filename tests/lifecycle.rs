@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pocketmq::{ErrorKind, History, Queue, Raw, Start, Topic};
+use pocketmq::{ErrorKind, History, Options, Queue, Raw, Start, Topic};
 
 const BLOBS: Topic<[u8], Raw> = Topic::new("blobs");
 
@@ -108,4 +108,30 @@ fn a_group_starts_at_the_end_of_each_of_many_queues() {
     let queue = Queue::open(dir.path()).unwrap();
     let group = queue.stats().unwrap().groups.remove(0);
     assert_eq!((group.watermarks.len(), group.backlog), (64, 1));
+}
+
+/// So small that the log goes on in its next file every few messages.
+fn small_files() -> Options {
+    Queue::options().segment_size(64 << 10).staging_size(64 << 10).queue_file_size(1000)
+}
+
+#[test]
+fn flushing_from_several_threads_while_the_log_goes_on_in_its_next_files_stops_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = small_files().open(dir.path()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let producer = queue.producer(BLOBS).unwrap();
+                for _ in 0..200 {
+                    producer.send(&[7; 9000]).unwrap();
+                    queue.flush().unwrap();
+                }
+            });
+        }
+    });
+    queue.close().unwrap();
+    let queue = Queue::open(dir.path()).unwrap();
+    assert_eq!(queue.report().history, History::Clean);
+    assert_eq!(queue.stats().unwrap().topics[0].queues[0].next.get(), 800);
 }

@@ -154,7 +154,7 @@ impl Store {
         let _nobody_heals = self.healed.lock();
         self.poison.check()?;
         self.admit()?;
-        let queues_crc = self.sync_queues()?;
+        let queues_crc = self.sync_queues(true)?;
         self.progress.close()?;
         self.log.remove_unused()?;
         let acked_above_gaps = self.write_config()?;

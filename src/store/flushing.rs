@@ -1,6 +1,6 @@
 //! What the flusher and the housekeeper do to the store.
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flush::housekeeper::House;
 use crate::flush::{Target, Waited};
 use crate::sync::{Arc, Ordering};
@@ -134,8 +134,24 @@ impl Store {
 
     /// Makes queues durable behind the log, in that order, and remembers how far.
     ///
+    /// One caller after the other, for they write the same files, and what one is still syncing the next would take for durable.
+    /// After the `last` one nobody writes there any more.
+    ///
     /// Returns the checksum of the file that says where each queue ends.
-    pub(super) fn sync_queues(&self) -> Result<u32> {
+    pub(super) fn sync_queues(&self, last: bool) -> Result<u32> {
+        let mut over = self.queues_over.lock();
+        if *over {
+            return Err(Error::closed());
+        }
+        self.poison.check()?;
+        *over = last;
+        // A failure stops the store before the next one begins: the disk tells of it only once.
+        let synced = self.or_poison(self.sync_queues_alone());
+        drop(over);
+        synced
+    }
+
+    fn sync_queues_alone(&self) -> Result<u32> {
         let filed_to = self.file_units()?;
         let ends = QueueEnds::of(self.generation, &self.topics);
         let durable = self.log.sync()?;
@@ -157,7 +173,7 @@ impl Store {
             floor.write(durable, queues, rolled)?;
         }
         drop(floor);
-        match rolled.then(|| self.sync_queues()) {
+        match rolled.then(|| self.sync_queues(false)) {
             // The log is durable, and that is what was asked for. Units stay in memory until there is room.
             Some(Err(e)) if e.kind() != ErrorKind::Full => Err(e),
             _ => Ok(()),
@@ -213,7 +229,7 @@ impl Store {
             Waited::Durable => self.sync_progress(),
             Waited::TimedOut | Waited::Failed => {
                 self.check_writable()?;
-                Err(crate::Error::closed())
+                Err(Error::closed())
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The one place where log, consume queues, progress and flush meet.
 //!
 //! Locks, in the order they are taken: the append lock (`appender`), the log's spare file, `committing`, a queue's tail; the
-//! flusher's and the housekeeper's orders, the progress journal. `joining`, then `filing`, are taken before the append lock. Nothing is held
+//! flusher's and the housekeeper's orders, the progress journal. `joining`, `queues_over`, then `filing`, are taken before the append lock. Nothing is held
 //! while a listener is told of an arrival.
 
 pub(crate) mod append;
@@ -70,6 +70,8 @@ pub(crate) struct Store {
     floor: Mutex<FloorFile>,
     /// Units below this log offset are in files, and durable.
     queues_durable: AtomicU64,
+    /// Held while queues are made durable; `true` once closing did so.
+    queues_over: Mutex<bool>,
     /// Held while units go to their files.
     filing: Mutex<()>,
     /// Held while a group takes its place in a topic, and while memory is given back: neither may see half of the other.

@@ -130,8 +130,7 @@ impl Store {
         generation.write(&*storage, &layout)?;
         remove_older(&*storage, &layout, number)?;
 
-        let settings = Settings::of(options);
-        let report = report_of(&recovered);
+        let (settings, report) = (Settings::of(options), report_of(&recovered));
         Ok(Self {
             flusher: Flusher::new(Arc::clone(&clock), settings.flush_interval(), settings.threaded),
             housekeeper: Housekeeper::new(Arc::clone(&clock)),
@@ -160,6 +159,7 @@ impl Store {
             own: generation.own.clone(),
             geometry: generation,
             floor: Mutex::new(floor),
+            queues_over: Mutex::new(false),
             filing: Mutex::new(()),
             joining: Mutex::new(()),
             creating: Mutex::new(()),

@@ -4,6 +4,7 @@ use crate::error::ErrorKind;
 use crate::io::Storage;
 use crate::options::{Flush, Options};
 use crate::store::report::History;
+use crate::sync::Arc;
 
 use super::model::Left;
 use super::world::{Ack, QUEUE_FILE, SEGMENT, World, layout, tiny};
@@ -142,4 +143,16 @@ fn a_second_opener_is_locked_out_and_harms_nothing() {
     second.model = world.model.clone();
     second.open_and_check(Left::Kill, "after the first");
     assert_eq!(second.history(), History::Clean);
+}
+
+/// Somebody who was about to write down where the queues end, when closing came first.
+#[test]
+fn what_was_late_writes_nothing_into_a_directory_that_was_given_up() {
+    let mut world = World::new(Flush::Sync);
+    world.send_all("t", [100; 3]);
+    let store = Arc::clone(world.store());
+    world.close().unwrap();
+    let before = world.disk.operations();
+    assert_eq!(store.sync_queues(false).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(world.disk.operations(), before);
 }
