@@ -125,6 +125,36 @@ fn a_group_that_does_not_run_is_moved_for_good_in_all_queues_of_all_its_topics()
 }
 
 #[test]
+fn a_queue_that_appeared_after_the_group_began_is_part_of_its_lag() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let queue = Queue::open(dir.path()).unwrap();
+        fill(&queue, 0..1);
+        assert_eq!(drain(&consumer(&queue, "g")), [0]);
+        queue.close().unwrap();
+    }
+    // As a broker's administrator does it: the topic gets a second queue.
+    let topics = dir.path().join("config/topics.json");
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&topics).unwrap()).unwrap();
+    let jobs = &mut config["topicConfigTable"]["jobs"];
+    (jobs["readQueueNums"], jobs["writeQueueNums"]) = (2.into(), 2.into());
+    std::fs::write(&topics, config.to_string()).unwrap();
+
+    let queue = Queue::open(dir.path()).unwrap();
+    queue.producer(JOBS).unwrap().message(&[1][..]).queue(1).send().unwrap();
+    let rows = || {
+        let lag = queue.group("g").unwrap().lag().unwrap();
+        lag.iter().map(|l| (l.queue.get(), l.backlog, l.oldest.is_some())).collect::<Vec<_>>()
+    };
+    let looked = (rows(), queue.stats().unwrap().groups[0].backlog);
+    // Its next consumer is to receive it, and so it was waiting before there was one.
+    assert_eq!(drain(&consumer(&queue, "g")), [1]);
+    assert_eq!(looked, (vec![(0, 0, false), (1, 1, true)], 1));
+    assert_eq!(rows(), [(0, 0, false), (1, 0, false)]);
+}
+
+#[test]
 fn a_group_begins_like_another_and_goes_its_own_way() {
     let queue = filled(6);
     let first = consumer(&queue, "first");

@@ -193,9 +193,9 @@ impl Group {
         if topics.is_empty() { Err(self.no_progress()) } else { Ok(topics) }
     }
 
-    /// What it acknowledged, by topic and queue.
+    /// What it acknowledged, by topic and queue, of all queues of its topics.
     fn progress(&self) -> Vec<(String, u32, Acked)> {
-        let cursors = self.engine.store().progress.snapshot_state().cursors;
+        let cursors = self.engine.store().group_progress();
         let mine = cursors.into_iter().filter(|c| c.group == self.name);
         let mut progress: Vec<_> = mine.map(|c| (c.topic, c.queue, c.acked)).collect();
         progress.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));

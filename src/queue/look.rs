@@ -102,7 +102,7 @@ impl Queue {
             })
             .collect();
         let mut groups: Vec<GroupStats> = Vec::new();
-        let mut cursors = store.progress.snapshot_state().cursors;
+        let mut cursors = store.group_progress();
         cursors.sort_by(|a, b| (&a.group, &a.topic, a.queue).cmp(&(&b.group, &b.topic, b.queue)));
         for cursor in cursors {
             let watermark = cursor.acked.watermark();

@@ -14,14 +14,13 @@ use crate::io::Storage;
 use crate::io::small::{read_small, remove_if_there, write_small};
 use crate::layout::Layout;
 use crate::message::names::{is_loadable_topic, validate_group};
-use crate::progress::State;
+use crate::progress::{Acked, CursorRecord};
 use crate::sync::{Arc, Ordering};
 
 use super::append::Notices;
 use super::checkpoint::Checkpoint;
 use super::state::CleanStamp;
 use super::survey::CONFIG_FILES;
-use super::topics::Topic;
 use super::{Store, Threads};
 
 /// Queues, readable and writable: RocketMQ's permission bits 4 and 2.
@@ -206,19 +205,14 @@ impl Store {
                 })?;
             }
         }
-        let state = self.progress.snapshot_state();
         let mut above = 0;
-        for cursor in &state.cursors {
+        for cursor in &self.group_progress() {
             if validate_group(&cursor.group).is_ok() && !config.groups.contains(&cursor.group) {
                 config.groups.insert(&cursor.group);
             }
             let watermark = cursor.acked.watermark();
             above += cursor.acked.acked_above();
             config.offsets.set(&cursor.topic, &cursor.group, cursor.queue, watermark);
-        }
-        for (topic, group, queue) in self.queues_without_progress(&state) {
-            let begins = topic.queue(queue).map_or(0, |q| q.extent().min);
-            config.offsets.set(topic.name(), group, queue, begins);
         }
         let dir = self.layout.config();
         let [topics, groups, offsets] = CONFIG_FILES;
@@ -234,20 +228,29 @@ impl Store {
         Ok(above)
     }
 
-    /// Queues that appeared after a group of their topic last looked. Here it would begin with their oldest message; a broker
-    /// has rules of its own for a queue without an offset, and may pass over what is there.
-    fn queues_without_progress<'a>(&self, state: &'a State) -> Vec<(Arc<Topic>, &'a str, u32)> {
+    /// How far each group is in all queues of the topics that it consumes.
+    ///
+    /// Also in queues that appeared after it last looked: there it begins with their oldest message. A broker has rules of its own
+    /// for a queue without an offset, and may pass over what is there.
+    pub(crate) fn group_progress(&self) -> Vec<CursorRecord> {
+        let mut cursors = self.progress.snapshot_state().cursors;
         let mut known: BTreeMap<(&str, &str), BTreeSet<u32>> = BTreeMap::new();
-        for cursor in &state.cursors {
+        for cursor in &cursors {
             known.entry((&cursor.topic, &cursor.group)).or_default().insert(cursor.queue);
         }
         let mut without = Vec::new();
-        for ((topic, group), queues) in known {
-            let Some(topic) = self.topics.get(topic) else { continue };
-            let unknown = (0..topic.queue_count()).filter(|queue| !queues.contains(queue));
-            without.extend(unknown.map(|queue| (Arc::clone(&topic), group, queue)));
+        for ((name, group), queues) in known {
+            let Some(topic) = self.topics.get(name) else { continue };
+            let unknown = topic.queues().filter(|(id, _)| !queues.contains(id));
+            without.extend(unknown.map(|(id, queue)| CursorRecord {
+                group: group.to_owned(),
+                topic: name.to_owned(),
+                queue: id,
+                acked: Acked::below(queue.extent().min),
+            }));
         }
-        without
+        cursors.append(&mut without);
+        cursors
     }
 
     /// The settings that a broker needs to open this directory, where they are not its defaults.
