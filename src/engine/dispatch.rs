@@ -291,6 +291,8 @@ impl Dispatch {
             let found = self.find_in(position, cursor).inspect_err(|_| {
                 // The others come first next time.
                 state.turn = (at + 1) % count;
+                // What this receiver was woken for is still there.
+                self.ready.notify_one();
             })?;
             match found {
                 Found::Unit(held, unit) => {

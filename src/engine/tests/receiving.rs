@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::consumer::{Consumer, ConsumerBuilder};
+use crate::io::sim::{Fault, FaultKind, SimDisk};
 
 fn consumer(engine: &Arc<Engine>) -> Consumer<[u8], Raw> {
     ConsumerBuilder::new(engine, crate::Topic::<[u8], Raw>::new("t"), "g").pull().unwrap()
@@ -147,4 +148,48 @@ fn the_only_receiver_that_sleeps_is_woken() {
             receiver.join().unwrap().unwrap().unwrap().ack().unwrap();
         });
     }
+}
+
+#[test]
+fn who_is_woken_and_cannot_read_the_queue_wakes_the_next() {
+    let clock = Arc::new(Watched::default());
+    let options = Options { background: false, ..Options::default() };
+    let disk = SimDisk::new(1);
+    let open = || {
+        let watched: Arc<Watched> = Arc::clone(&clock);
+        Engine::open_on(Arc::new(disk.clone()), watched, Path::new("/q"), &options).unwrap()
+    };
+    let engine = open();
+    // More than are fetched from a queue's file at once, so that the first one is read there again.
+    producer(&engine).send_batch([[b'm']; 1100]).unwrap();
+    engine.close().unwrap();
+    let engine = open();
+    let consumer = consumer(&engine);
+    let mut held = consumer.recv_batch(1100, Duration::ZERO).unwrap();
+    assert_eq!(held.len(), 1100);
+    let dispatch = engine.dispatches().pop().unwrap();
+    clock.0.lock().clear();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (consumer, tell) = (consumer.clone(), tell.clone());
+            scope.spawn(move || {
+                let got = consumer.recv(Duration::from_secs(3600));
+                tell.send(got.map(|d| d.is_some()).map_err(|e| e.kind())).unwrap();
+            });
+        }
+        assert!(clock.wait_for(2, 2));
+        drop(dispatch.hold());
+        disk.fail_at(1, Fault::once(FaultKind::Eio));
+        drop(held.remove(0));
+        let mut got = [(); 2].map(|()| told.recv_timeout(Duration::from_secs(10)));
+        // Either may be the first to say so.
+        got.sort_by_key(|got| *got == Ok(Ok(true)));
+        engine.close().unwrap();
+        assert_eq!(
+            got,
+            [Ok(Err(ErrorKind::Io)), Ok(Ok(true))],
+            "one sleeps on, though a message is there"
+        );
+    });
 }
