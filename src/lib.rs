@@ -118,6 +118,9 @@ mod options;
 mod producer;
 mod progress;
 mod queue;
+#[cfg(test)]
+#[cfg(shuttle)]
+mod schedules;
 mod store;
 mod sync;
 mod topic;

@@ -40,7 +40,11 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 /// Files that are compiled for tests only.
 fn is_test(path: &Path) -> bool {
-    path.components().any(|c| ["tests", "tests.rs", "sim"].iter().any(|t| c.as_os_str() == *t))
+    path.components().any(|c| {
+        ["tests", "tests.rs", "sim", "schedules", "schedules.rs"]
+            .iter()
+            .any(|t| c.as_os_str() == *t)
+    })
 }
 
 /// The code without comments and unit tests.

@@ -1,11 +1,11 @@
 //! Closing happens once, whoever asks for it and on whatever thread.
 
 use std::io;
-use std::thread::{Builder, ThreadId};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::close::Closed;
 use crate::store::{Store, Threads};
+use crate::sync::thread::{self, Builder, ThreadId};
 use crate::sync::{Arc, Condvar, Mutex};
 
 use super::Groups;
@@ -63,7 +63,7 @@ impl Closer {
     /// What went wrong; `Closed` with the same words if that was said to somebody before. `Busy` on a thread that cannot
     /// wait, because it would wait for itself: closing goes on without it.
     pub(super) fn close(self, spawn: Spawn) -> Result<Closed> {
-        let here = std::thread::current().id();
+        let here = thread::current().id();
         let own = self.closing.own.contains(&here);
         let mut state = self.closing.state.lock();
         let threads = loop {
@@ -87,7 +87,7 @@ impl Closer {
         let take_over = move || {
             let job = there.lock().take();
             if let Some((closer, threads)) = job {
-                *closer.closing.state.lock() = State::Running(std::thread::current().id());
+                *closer.closing.state.lock() = State::Running(thread::current().id());
                 let _ = closer.run(threads);
             }
         };

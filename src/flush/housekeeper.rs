@@ -3,10 +3,10 @@
 //! Sleeps without a timer unless a future waits with a deadline.
 
 use std::task::Waker;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::clock::Clock;
+use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, Ordering};
 
 /// The housekeeping thread's orders.
@@ -104,7 +104,7 @@ impl Housekeeper {
         keeper_of: fn(&T) -> &Self,
     ) -> std::io::Result<JoinHandle<()>> {
         let house = Arc::clone(house);
-        std::thread::Builder::new().name("pocketmq-keep".to_owned()).spawn(move || {
+        thread::Builder::new().name("pocketmq-keep".to_owned()).spawn(move || {
             let bed = Deathbed(house);
             keeper_of(&bed.0).run(&*bed.0);
         })
@@ -149,7 +149,7 @@ struct Deathbed<T: House>(Arc<T>);
 
 impl<T: House> Drop for Deathbed<T> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             self.0.abandon();
         }
     }

@@ -8,12 +8,12 @@
 pub(crate) mod housekeeper;
 
 use std::task::Waker;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::options::COMMIT_INTERVAL;
+use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, Weak};
 
 /// What the flusher drives. Every method may be called from any thread; a failure is dealt with (by poisoning) before
@@ -112,7 +112,7 @@ fn look_out(orders: &mut MutexGuard<'_, Orders>, seen: impl Fn(&Orders) -> bool)
         }
         MutexGuard::unlocked(orders, || {
             (0..16).for_each(|_| std::hint::spin_loop());
-            std::thread::yield_now();
+            thread::yield_now();
         });
     }
 }
@@ -266,7 +266,7 @@ impl Flusher {
         flusher_of: fn(&T) -> &Self,
     ) -> std::io::Result<JoinHandle<()>> {
         let weak = Arc::downgrade(target);
-        std::thread::Builder::new()
+        thread::Builder::new()
             .name("pocketmq-flush".to_owned())
             .spawn(move || run(&weak, flusher_of))
     }
@@ -283,7 +283,7 @@ struct Deathbed<T: Target>(Arc<T>);
 
 impl<T: Target> Drop for Deathbed<T> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             self.0.abandon();
         }
     }
@@ -358,7 +358,7 @@ impl Flusher {
                 if orders.waiting >= expected {
                     break;
                 }
-                MutexGuard::unlocked(orders, std::thread::yield_now);
+                MutexGuard::unlocked(orders, thread::yield_now);
             }
         }
     }

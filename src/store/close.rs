@@ -1,7 +1,6 @@
 //! Closing: everything durable, the directory as a broker expects it, the stamp that makes the next open quick.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread::ThreadId;
 
 use crate::config::groups::Groups;
 use crate::config::json::Value;
@@ -15,6 +14,7 @@ use crate::io::small::{read_small, remove_if_there, write_small};
 use crate::layout::Layout;
 use crate::message::names::{is_loadable_topic, validate_group};
 use crate::progress::{Acked, CursorRecord};
+use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Arc, Ordering};
 
 use super::append::Notices;
@@ -125,7 +125,7 @@ impl Store {
         self.stop_threads();
         for thread in threads.0 {
             // A thread cannot wait for its own end; this one has nothing more to do when it comes back from here.
-            if thread.thread().id() != std::thread::current().id() {
+            if thread.thread().id() != thread::current().id() {
                 let _ = thread.join();
             }
         }

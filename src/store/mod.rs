@@ -25,7 +25,6 @@ mod trim;
 #[cfg(test)]
 mod tests;
 
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -39,6 +38,7 @@ use crate::io::{LockGuard, Storage};
 use crate::layout::Layout;
 use crate::options::{Flush, Options, Reads};
 use crate::progress::Progress;
+use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
 
 use append::Appender;
@@ -139,7 +139,7 @@ pub(crate) struct Threads(Vec<JoinHandle<()>>);
 impl Threads {
     /// Whether the caller is one of them.
     pub(crate) fn is_current(&self) -> bool {
-        let current = std::thread::current().id();
+        let current = thread::current().id();
         self.0.iter().any(|thread| thread.thread().id() == current)
     }
 }

@@ -1,0 +1,87 @@
+//! A store in memory gives segments back while messages of theirs are held, and while groups come.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::ErrorKind;
+use crate::io::memory::Memory;
+use crate::options::LONGEST_WAIT;
+use crate::sync::thread::{self, JoinHandle};
+
+/// Three of these fill a segment.
+const BODY: usize = 5000;
+const MESSAGES: u8 = 8;
+
+fn engine(budget: Option<u64>) -> Arc<Engine> {
+    let options = Options { volatile: true, ..options(Flush::default()) }.segment_size(16 << 10);
+    open(Arc::new(Memory::new(budget)), &options)
+}
+
+fn fill(engine: &Arc<Engine>) -> JoinHandle<()> {
+    let producer = producer(engine);
+    thread::spawn(move || {
+        for number in 0..MESSAGES {
+            // Full until the consumers have passed something.
+            while let Err(full) = producer.send(&[number; BODY]) {
+                assert_eq!(full.kind(), ErrorKind::Full);
+                thread::yield_now();
+            }
+        }
+    })
+}
+
+/// Receives in order, holding two messages at a time, and looks at each when it lets go of it.
+fn hold_and_look(group: &str, engine: &Arc<Engine>) -> JoinHandle<()> {
+    let topic = crate::Topic::<[u8], Raw>::new("t");
+    let builder = ConsumerBuilder::new(engine, topic, group);
+    thread::spawn(move || {
+        let consumer = builder.pull().unwrap();
+        let mut held = VecDeque::new();
+        let mut last = None;
+        while last != Some(MESSAGES - 1) {
+            let delivery = consumer.recv(LONGEST_WAIT).unwrap().unwrap();
+            let number = delivery.body()[0];
+            assert!(last.is_none_or(|last| number == last + 1), "{number} after {last:?}");
+            last = Some(number);
+            held.push_back((number, delivery.message().clone()));
+            delivery.ack().unwrap();
+            if held.len() > 2 {
+                let (number, message) = held.pop_front().unwrap();
+                assert_eq!(message.body(), [number; BODY], "taken away while it was held");
+            }
+        }
+        for (number, message) in held {
+            assert_eq!(message.body(), [number; BODY], "taken away while it was held");
+        }
+    })
+}
+
+#[test]
+fn a_message_that_is_held_outlives_its_segment() {
+    explore(|| {
+        let engine = engine(None);
+        let first = consumer(&engine);
+        let consumer = hold_and_look("g", &engine);
+        let sender = fill(&engine);
+        sender.join().unwrap();
+        consumer.join().unwrap();
+        drop(first);
+        engine.close().unwrap();
+    });
+}
+
+#[test]
+fn a_group_that_joins_while_memory_is_given_back_misses_nothing_after_its_start() {
+    explore(|| {
+        let engine = engine(None);
+        let first = consumer(&engine);
+        let consumers = [hold_and_look("g", &engine), hold_and_look("late", &engine)];
+        let sender = fill(&engine);
+        sender.join().unwrap();
+        for consumer in consumers {
+            consumer.join().unwrap();
+        }
+        drop(first);
+        engine.close().unwrap();
+    });
+}
