@@ -8,6 +8,7 @@ mod disk;
 mod groupcommit;
 mod hand_over;
 mod line;
+mod lingering;
 mod publishing;
 mod receiving;
 mod removal;
@@ -27,11 +28,12 @@ use crate::producer::Producer;
 use crate::sync::{Arc, Condvar, Mutex, model};
 
 use disk::Disk;
+use lingering::Lingering;
 
 /// Schedules of each kind that are tried unless `POCKETMQ_SCHEDULES` says how many.
-const SCHEDULES: usize = 300;
+const SCHEDULES: usize = 200;
 
-/// Preemptions at the worst places that the second half of the schedules looks for.
+/// How many places, all of them the worst, the second kind of schedules looks for at once.
 const DEPTH: usize = 4;
 
 /// Tries `scenario` under many schedules, or under the one that is to be replayed.
@@ -58,6 +60,7 @@ fn explore(scenario: impl Fn() + Send + Sync + 'static) {
     let seed = number("POCKETMQ_SEED").unwrap_or(1);
     run(Box::new(RandomScheduler::new_from_seed(seed, count)));
     run(Box::new(PctScheduler::new_from_seed(seed, DEPTH, count)));
+    run(Box::new(Lingering::new(seed, count)));
 }
 
 /// The checker's time.

@@ -20,5 +20,12 @@ pub(crate) use {
     std::thread,
 };
 
+/// Bytes that no primitive guards change here: in a model another thread may run before they do.
+#[inline]
+pub(crate) fn point() {
+    #[cfg(all(test, shuttle))]
+    model::point();
+}
+
 // What is initialised twice is made twice and kept once, so nobody ever waits in a `OnceLock`.
 pub(crate) use std::sync::{Arc, OnceLock, Weak};

@@ -3,7 +3,7 @@
 #
 #   tools/schedules.sh [--count N] [--seed N] [TEST]
 #
-# --count: schedules of each of two kinds for each model (300: a minute). --seed: another set of them.
+# --count: schedules of each of three kinds for each model (200: a minute). --seed: another set of them.
 # A failure names the file that holds its schedule; `POCKETMQ_SCHEDULE=FILE tools/schedules.sh TEST` replays it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
         *) only=$1; shift ;;
     esac
 done
-echo "seed ${POCKETMQ_SEED:-1}, ${POCKETMQ_SCHEDULES:-300} schedules of each kind"
+echo "seed ${POCKETMQ_SEED:-1}, ${POCKETMQ_SCHEDULES:-200} schedules of each kind"
 
 # A folder of its own: everything is built with another flag.
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg shuttle" CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/schedules RUST_BACKTRACE=0

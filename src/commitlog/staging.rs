@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::io::small::create_anew;
 use crate::io::{MapAccess, Mapping, OpenMode, Storage, StoreFile};
 use crate::layout::Layout;
-use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::sync::{Arc, AtomicBool, Ordering, point};
 
 const MAGIC: &[u8; 8] = b"PMQSTAGE";
 const HEADER: usize = 4096;
@@ -94,6 +94,7 @@ impl Staging {
         let room = self.map.len() - at;
         let (first, rest) = data.split_at(room.min(data.len()));
         debug_assert!(data.len() as u64 <= self.ring, "a record larger than the ring");
+        point();
         let kept = self.map.write(at, first) && (rest.is_empty() || self.map.write(HEADER, rest));
         if !kept {
             self.failed.store(true, Ordering::Release);

@@ -14,10 +14,12 @@ const EACH: usize = 2;
 
 /// Durable sends of several threads, and what came of each.
 fn send_all(engine: &Arc<Engine>, log: &Arc<disk::Log>) -> Vec<Option<ErrorKind>> {
-    let senders = (0..SENDERS).map(|_| {
+    // A large message goes straight to the file, and may do so during a sync.
+    let senders = (0..SENDERS).map(|sender| {
+        let body = vec![1; if sender == 0 { 20_000 } else { 1 }];
         let (producer, log) = (producer(engine), Arc::clone(log));
         thread::spawn(move || {
-            let send = |_| match producer.send(b"m") {
+            let send = |_| match producer.send(&body) {
                 Ok(receipt) => {
                     let end = receipt.log_offset.get() + u64::from(receipt.size);
                     assert!(receipt.durable && end <= log.durable(), "told before it was durable");

@@ -6,6 +6,7 @@ use super::*;
 use crate::ErrorKind;
 use crate::io::memory::Memory;
 use crate::options::LONGEST_WAIT;
+use crate::store::read::{Ahead, View};
 use crate::sync::thread::{self, JoinHandle};
 
 /// Three of these fill a segment.
@@ -34,14 +35,16 @@ fn fill(engine: &Arc<Engine>) -> JoinHandle<()> {
 fn hold_and_look(group: &str, engine: &Arc<Engine>) -> JoinHandle<()> {
     let topic = crate::Topic::<[u8], Raw>::new("t");
     let builder = ConsumerBuilder::new(engine, topic, group);
+    let (store, group) = (Arc::clone(engine.store()), group.to_owned());
     thread::spawn(move || {
         let consumer = builder.pull().unwrap();
+        let start = store.progress.cursor(&group, "t", 0).unwrap().watermark();
         let mut held = VecDeque::new();
-        let mut last = None;
+        let mut last = u8::try_from(start).unwrap().checked_sub(1);
         while last != Some(MESSAGES - 1) {
             let delivery = consumer.recv(LONGEST_WAIT).unwrap().unwrap();
             let number = delivery.body()[0];
-            assert!(last.is_none_or(|last| number == last + 1), "{number} after {last:?}");
+            assert_eq!(number, last.map_or(0, |last| last + 1), "{group} began with {start}");
             last = Some(number);
             held.push_back((number, delivery.message().clone()));
             delivery.ack().unwrap();
@@ -81,6 +84,33 @@ fn a_group_that_joins_while_memory_is_given_back_misses_nothing_after_its_start(
         for consumer in consumers {
             consumer.join().unwrap();
         }
+        drop(first);
+        engine.close().unwrap();
+    });
+}
+
+#[test]
+fn what_was_taken_away_reads_as_removed_and_never_as_damaged() {
+    explore(|| {
+        let engine = engine(None);
+        let first = consumer(&engine);
+        let consumer = hold_and_look("g", &engine);
+        let reader = thread::spawn({
+            let (store, topic) = (Arc::clone(engine.store()), engine.store().topic("t").unwrap());
+            move || {
+                for offset in 0..u64::from(MESSAGES) {
+                    let view = store.view(&topic, 0, offset, &mut Ahead::default()).unwrap();
+                    let View::Unit(unit) = view else { continue };
+                    match store.load(&topic, (0, offset), unit) {
+                        Ok(message) => assert_eq!(u64::from(message.body()[0]), offset),
+                        Err(e) => assert_eq!(e.kind(), ErrorKind::NotFound, "{e}"),
+                    }
+                }
+            }
+        });
+        fill(&engine).join().unwrap();
+        consumer.join().unwrap();
+        reader.join().unwrap();
         drop(first);
         engine.close().unwrap();
     });

@@ -56,6 +56,11 @@ pub(crate) fn spend(span: Duration) {
     TIME.set(Some(Time { now: time.now + span, ..time }));
 }
 
+/// Somebody else may run here, as before each use of an atomic.
+pub(crate) fn point() {
+    AtomicBool::new(false).load(Ordering::SeqCst);
+}
+
 /// A number below `below`, chosen with the schedule.
 pub(crate) fn choose(below: usize) -> usize {
     thread_rng().gen_range(0..below)
@@ -137,7 +142,6 @@ impl<T> RwLock<T> {
 pub(crate) struct Condvar {
     /// A plain lock: the checker does not see it, and nothing else runs while it is held.
     waiting: std::sync::Mutex<Vec<Arc<Waiter>>>,
-    point: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -181,13 +185,8 @@ impl Condvar {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody else may run here.
-    fn point(&self) {
-        self.point.load(Ordering::SeqCst);
-    }
-
     pub(crate) fn notify_one(&self) {
-        self.point();
+        point();
         let told = {
             let mut waiting = self.waiting();
             match waiting.len() {
@@ -200,7 +199,7 @@ impl Condvar {
     }
 
     pub(crate) fn notify_all(&self) {
-        self.point();
+        point();
         let told = std::mem::take(&mut *self.waiting());
         for waiter in told {
             waiter.tell();
@@ -208,7 +207,7 @@ impl Condvar {
     }
 
     fn enlist(&self) -> Arc<Waiter> {
-        self.point();
+        point();
         let waiter = Arc::new(Waiter { told: false.into(), thread: thread::current() });
         self.waiting().push(Arc::clone(&waiter));
         waiter
