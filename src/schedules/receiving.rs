@@ -1,7 +1,5 @@
 //! Consumers that sleep: a message wakes one, a close and a failure wake all.
 
-#![expect(clippy::needless_collect, reason = "all run before the first is joined")]
-
 use std::time::Duration;
 
 use super::*;
@@ -125,10 +123,10 @@ fn a_message_that_is_given_back_wakes_somebody_who_sleeps() {
         let engine = open(disk, &options(Flush::default()));
         let (giver, taker) = (consumer(&engine), consumer(&engine));
         producer(&engine).send(b"m").unwrap();
-        let given = giver.recv(Duration::ZERO).unwrap().unwrap();
+        let message = giver.recv(Duration::ZERO).unwrap().unwrap();
         let taker =
             thread::spawn(move || taker.recv(LONGEST_WAIT).unwrap().unwrap().ack().unwrap());
-        drop(given);
+        drop(message);
         taker.join().unwrap();
         engine.close().unwrap();
     });

@@ -8,6 +8,7 @@ use crate::io::memory::Memory;
 use crate::options::LONGEST_WAIT;
 use crate::store::read::{Ahead, View};
 use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{AtomicBool, Ordering};
 
 /// Three of these fill a segment.
 const BODY: usize = 5000;
@@ -95,10 +96,16 @@ fn what_was_taken_away_reads_as_removed_and_never_as_damaged() {
         let engine = engine(None);
         let first = consumer(&engine);
         let consumer = hold_and_look("g", &engine);
+        let over = Arc::new(AtomicBool::new(false));
         let reader = thread::spawn({
             let (store, topic) = (Arc::clone(engine.store()), engine.store().topic("t").unwrap());
+            let over = Arc::clone(&over);
+            // Again and again, so that it looks while something is taken away.
             move || {
-                for offset in 0..u64::from(MESSAGES) {
+                let mut offset = 0;
+                while !over.load(Ordering::SeqCst) {
+                    thread::yield_now();
+                    offset = (offset + 1) % u64::from(MESSAGES);
                     let view = store.view(&topic, 0, offset, &mut Ahead::default()).unwrap();
                     let View::Unit(unit) = view else { continue };
                     match store.load(&topic, (0, offset), unit) {
@@ -110,6 +117,7 @@ fn what_was_taken_away_reads_as_removed_and_never_as_damaged() {
         });
         fill(&engine).join().unwrap();
         consumer.join().unwrap();
+        over.store(true, Ordering::SeqCst);
         reader.join().unwrap();
         drop(first);
         engine.close().unwrap();
