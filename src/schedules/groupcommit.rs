@@ -116,3 +116,20 @@ fn tickets_that_are_awaited_are_woken_like_threads_that_wait() {
         assert!(engine.close().is_ok() || fails);
     });
 }
+
+#[test]
+fn a_ticket_that_is_awaited_while_its_sync_ends_is_woken() {
+    explore(|| {
+        let (disk, _) = Disk::watched();
+        let engine = open(disk, &options(Flush::Sync));
+        let producer = producer(&engine);
+        // From here on there is room, so that the ticket does not wait in line first.
+        producer.send(b"m").unwrap();
+        let ticket = producer.submit(b"m").unwrap();
+        // Its sync makes the ticket's message durable too, and no other comes after it.
+        let sender = thread::spawn(move || assert!(producer.send(b"m").unwrap().durable));
+        assert!(shuttle::future::block_on(ticket).unwrap().durable);
+        sender.join().unwrap();
+        engine.close().unwrap();
+    });
+}
