@@ -97,6 +97,11 @@ impl Cursors {
         self.named.get(group)?.get(topic)?.get(&queue)
     }
 
+    /// Whether the group has a cursor in any topic.
+    pub(super) fn has(&self, group: &str) -> bool {
+        self.named.contains_key(group)
+    }
+
     /// The number that the next cursor gets; `None` if there are no more.
     pub(super) fn next_id(&self) -> Option<u32> {
         u32::try_from(self.all.len()).ok()

@@ -138,7 +138,7 @@ impl Progress {
         // Each queue once, whatever the caller says.
         let unknown = |(queue, _): &&(u32, u64)| live.cursors.find(group, topic, *queue).is_none();
         let fresh: BTreeMap<u32, u64> = starts.iter().filter(unknown).copied().collect();
-        self.begin(&mut live, (group, topic), &fresh)?;
+        self.begin(&mut live, group, &[(topic, fresh)])?;
         let find = |(queue, _): &(u32, u64)| live.cursors.find(group, topic, *queue).cloned();
         let cursors: Vec<_> = starts.iter().filter_map(find).collect();
         drop(live);
@@ -148,22 +148,46 @@ impl Progress {
         Ok(cursors)
     }
 
+    /// The cursors of a group that has none, in several topics at once. Durable when it returns; until then a crash leaves all of
+    /// them or none. `false`, and nothing changes, if the group has cursors.
+    pub(crate) fn define_group(
+        &self,
+        group: &str,
+        topics: &[(&str, BTreeMap<u32, u64>)],
+    ) -> Result<bool> {
+        let mut live = self.writable()?;
+        if live.cursors.has(group) {
+            return Ok(false);
+        }
+        self.begin(&mut live, group, topics)?;
+        let written = live.written;
+        drop(live);
+        self.sync_to(written)?;
+        Ok(true)
+    }
+
     /// Writes down that a group begins in some queues. After a failure it began in none of them.
     fn begin(
         &self,
         live: &mut Live,
-        (group, topic): (&str, &str),
-        starts: &BTreeMap<u32, u64>,
+        group: &str,
+        topics: &[(&str, BTreeMap<u32, u64>)],
     ) -> Result<()> {
-        let bytes: Vec<_> = starts.iter().map(|(q, start)| Starts::bytes_of(*q, *start)).collect();
-        let (mut id, mut left) = (live.cursors.next_id(), bytes.len());
+        let bytes = |starts: &BTreeMap<u32, u64>| -> Vec<_> {
+            starts.iter().map(|(q, start)| Starts::bytes_of(*q, *start)).collect()
+        };
+        let topics_bytes: Vec<_> = topics.iter().map(|(t, starts)| (*t, bytes(starts))).collect();
+        let mut left = topics_bytes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        let mut id = live.cursors.next_id();
         let mut entries = Vec::new();
-        for part in bytes.chunks(STARTS_MAX) {
-            left -= part.len();
-            let (this, after) = (id.ok_or_else(too_many)?, narrow(left)?);
-            let starts = Starts::new(part);
-            entries.push(Entry::Begin { id: this, left: after, group, topic, starts });
-            id = this.checked_add(narrow(part.len())?);
+        for (topic, bytes) in &topics_bytes {
+            for part in bytes.chunks(STARTS_MAX) {
+                left -= part.len();
+                let (this, after) = (id.ok_or_else(too_many)?, narrow(left)?);
+                let starts = Starts::new(part);
+                entries.push(Entry::Begin { id: this, left: after, group, topic, starts });
+                id = this.checked_add(narrow(part.len())?);
+            }
         }
         if entries.is_empty() {
             return Ok(());
@@ -174,11 +198,13 @@ impl Progress {
             self.record(live, entry)?;
         }
         let written = live.written;
-        for (&queue, &start) in starts {
-            let id = live.cursors.next_id().ok_or_else(too_many)?;
-            let (group, topic) = (group.to_owned(), topic.to_owned());
-            let record = CursorRecord { group, topic, queue, acked: Acked::below(start) };
-            live.cursors.add(id, record, written);
+        for (topic, starts) in topics {
+            for (&queue, &start) in starts {
+                let id = live.cursors.next_id().ok_or_else(too_many)?;
+                let (group, topic) = (group.to_owned(), (*topic).to_owned());
+                let record = CursorRecord { group, topic, queue, acked: Acked::below(start) };
+                live.cursors.add(id, record, written);
+            }
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ pub struct Lag {
     pub next: QueueOffset,
     /// Messages that are there and not acknowledged; those in consumers' hands count.
     pub backlog: u64,
-    /// How long ago the oldest of them was stored. `None` if there is none, or it is damaged.
+    /// How long ago the oldest of them was stored. `None` if there is none, or it is damaged or not durable yet.
     pub oldest: Option<Duration>,
 }
 
@@ -141,37 +141,38 @@ impl Group {
         self.seek_in(topic.ok_or_else(|| self.no_progress())?, start)
     }
 
-    /// Begins this group, which has consumed nothing, where another one is now, in all its topics. What that one acknowledged above a
+    /// Begins this group, which nobody has consumed with, where another one is now, in all its topics. What that one acknowledged above a
     /// message that it did not, is received again here.
     ///
-    /// Durable when this returns; each topic is begun as a whole or not at all.
+    /// Durable when this returns; it begins in all topics or, after an error or a crash, in none.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] if this group has consumed something already, [`ErrorKind::NotFound`] if the other one has
+    /// [`ErrorKind::InvalidArgument`] if this group has begun already, with a consumer of its own or like another, [`ErrorKind::NotFound`] if the other one has
     /// not; others as for [`Group::seek`].
     pub fn begin_like(&self, other: &str) -> Result<()> {
         validate_group(other)?;
         let store = self.engine.store();
         store.check_writable()?;
-        if !self.progress().is_empty() {
-            let what = format!("group {} has progress of its own; move it with `seek`", self.name);
-            return Err(Error::new(ErrorKind::InvalidArgument, what));
-        }
         let other = Self { engine: Arc::clone(&self.engine), name: other.to_owned() };
-        for topic in other.topics()? {
-            let _memory_stays = store.joining();
+        let topics = other.topics()?;
+        let _memory_stays = store.joining();
+        let starts = |topic: &Arc<Topic>| {
             let at = |(id, _)| {
                 let cursor = store.progress.cursor(&other.name, topic.name(), id)?;
                 Some((id, cursor.watermark()))
             };
-            let starts: Vec<(u32, u64)> = topic.queues().filter_map(at).collect();
-            let added = store.progress.add_group(&self.name);
-            store.progressed(added)?;
-            let defined = store.progress.define_all(&self.name, topic.name(), &starts);
-            store.progressed(defined)?;
+            topic.queues().filter_map(at).collect()
+        };
+        let starts: Vec<_> = topics.iter().map(|t| (t.name().as_ref(), starts(t))).collect();
+        let added = store.progress.add_group(&self.name);
+        store.progressed(added)?;
+        let begun = store.progress.define_group(&self.name, &starts);
+        if store.progressed(begun)? {
+            return Ok(());
         }
-        Ok(())
+        let what = format!("group {} has progress of its own; move it with `seek`", self.name);
+        Err(Error::new(ErrorKind::InvalidArgument, what))
     }
 
     fn seek_in(&self, topic: &Arc<Topic>, start: Start) -> Result<()> {

@@ -46,6 +46,30 @@ fn a_start_that_is_cut_short_anywhere_is_none_at_all() {
 }
 
 #[test]
+fn a_group_begins_in_all_topics_at_once_or_in_none() {
+    let topics = [("a", ends(3)), ("b", ends(2000)), ("c", ends(1))];
+    let topics = topics.map(|(topic, starts)| (topic, starts.into_iter().collect()));
+    let (disk, progress) = on_simulated_disk();
+    let before = disk.operations();
+    assert!(progress.define_group("g", &topics).unwrap());
+    assert!(!progress.define_group("g", &topics).unwrap(), "it has begun");
+    assert_eq!(starts_on(disk.clone()), 2004);
+    for n in 1..=disk.operations() - before {
+        let (disk, progress) = on_simulated_disk();
+        disk.crash_at(n);
+        let made = progress.define_group("g", &topics).is_ok();
+        for (seed, image) in [(0, disk.kill_image())]
+            .into_iter()
+            .chain((1..8).map(|seed| (seed, disk.power_image(seed))))
+        {
+            let left = starts_on(image);
+            let whole = left == 2004 || (left == 0 && !made);
+            assert!(whole, "operation {n}, image {seed}: {left} begun");
+        }
+    }
+}
+
+#[test]
 fn a_kill_between_any_two_bytes_of_a_start_leaves_none_of_it() {
     for queues in [3, 5000] {
         let storage = memory();
