@@ -106,6 +106,7 @@ mod consumer;
 mod engine;
 mod error;
 mod fields;
+mod filter;
 mod flush;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -128,6 +129,7 @@ mod topic;
 pub use codec::{CodecError, Decode, Encode, Json, Raw};
 pub use consumer::{Consumer, ConsumerBuilder, Delivery, Start};
 pub use error::{Error, ErrorKind, Result};
+pub use filter::{Filter, FilterError, Verdict};
 pub use id::{LogOffset, MessageId, QueueId, QueueOffset, Receipt};
 pub use message::properties::Properties;
 pub use options::{

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::commitlog::format::{self, Checks, Decoded, RecordCrc, RecordView};
 use crate::commitlog::segment::LogBytes;
+use crate::filter::Filter;
 use crate::message::properties::{self, Properties, name};
 use crate::message::{LogOffset, MessageId, QueueId, QueueOffset};
 
@@ -20,6 +21,13 @@ pub struct Message {
     topic: Part,
     body: Part,
     properties: Part,
+}
+
+impl Filter {
+    /// Whether a message passes. The body is not looked at.
+    pub fn matches(&self, message: &Message) -> bool {
+        self.matches_properties(message.part(message.properties))
+    }
 }
 
 /// Where a part of a record lies. No record is larger than a `u32` can say.

@@ -1,0 +1,1 @@
+//! Filters against recorded verdicts of `RocketMQ`, a second evaluator, and any text.
