@@ -132,7 +132,7 @@ impl Compiler<'_> {
 
     pub(super) fn listed(
         &mut self,
-        value: Operand,
+        value: &Operand,
         texts: Box<[Box<str>]>,
         negated: bool,
     ) -> Result<Operand, FilterError> {

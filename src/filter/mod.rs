@@ -11,6 +11,7 @@ mod names;
 mod number;
 mod operand;
 mod program;
+mod signs;
 mod tags;
 #[cfg(test)]
 mod tests;
