@@ -16,7 +16,7 @@ enum Tree {
     In(&'static str, bool, Vec<&'static str>),
     Search(Leaf, bool, &'static str, &'static str),
     LeafIsNull(Leaf, bool),
-    TreeIsNull(Box<Self>, bool),
+    BelowIsNull(Box<Self>, bool),
     LeafEquals(Leaf, bool, Box<Self>),
     Equals(Box<Self>, bool, Box<Self>),
     Not(Box<Self>),
@@ -100,7 +100,7 @@ impl Tree {
                 format!("{} {}{how} {}", value.print(), not(negated), Leaf::Text(wanted).print())
             }
             Self::LeafIsNull(leaf, negated) => format!("{} IS {}NULL", leaf.print(), not(negated)),
-            Self::TreeIsNull(tree, negated) => {
+            Self::BelowIsNull(tree, negated) => {
                 format!("({}) IS {}NULL", tree.print(), not(negated))
             }
             Self::LeafEquals(leaf, negated, tree) => {
@@ -251,10 +251,10 @@ fn evaluate(tree: &Tree, properties: &Properties<'_>) -> Outcome {
             _ => false,
         }),
         Tree::LeafIsNull(leaf, negated) => Some(value(*leaf, properties).is_none() != *negated),
-        Tree::TreeIsNull(tree, negated) => Some(below(tree)?.is_none() != *negated),
+        Tree::BelowIsNull(tree, negated) => Some(below(tree)?.is_none() != *negated),
         Tree::LeafEquals(leaf, negated, tree) => {
             let right = below(tree)?;
-            let left = value(*leaf, properties).map(|text| text.to_ascii_lowercase() == "true");
+            let left = value(*leaf, properties).map(|text| text.to_uppercase() == "TRUE");
             negate_if(*negated, equality(left, right))
         }
         Tree::Equals(left, negated, right) => {
@@ -314,7 +314,7 @@ fn tree() -> impl Strategy<Value = Tree> {
             3 => prop::collection::vec(tree.clone(), 2..5).prop_map(Tree::And),
             3 => prop::collection::vec(tree.clone(), 2..5).prop_map(Tree::Or),
             2 => tree.clone().prop_map(|tree| Tree::Not(tree.into())),
-            1 => (tree.clone(), any::<bool>()).prop_map(|(tree, not)| Tree::TreeIsNull(tree.into(), not)),
+            1 => (tree.clone(), any::<bool>()).prop_map(|(tree, not)| Tree::BelowIsNull(tree.into(), not)),
             1 => (textual(), any::<bool>(), tree.clone())
                 .prop_map(move |(leaf, not, tree)| Tree::LeafEquals(leaf, not, compared(tree).into())),
             1 => (tree.clone(), any::<bool>(), tree)
