@@ -14,10 +14,11 @@ use crate::config::offsets::{ConsumerOffsets, DelayOffsets};
 use crate::config::topics::Topics;
 use crate::consumequeue::files::QueueFiles;
 use crate::consumequeue::format::Unit;
+use crate::filter::Filter;
 use crate::io::memory::Memory;
 use crate::io::{OpenMode, Storage, StoreFile};
 use crate::layout::{Layout, file_name};
-use crate::message::names::{is_loadable_topic, validate_group, validate_topic};
+use crate::message::names::{is_loadable_topic, java_hash, validate_group, validate_topic};
 use crate::message::properties::{self, CRC_TAIL_LEN, Properties};
 use crate::store::checkpoint::Checkpoint;
 use crate::sync::Arc;
@@ -28,7 +29,7 @@ const STRICT: Checks = Checks { body_crc: true, record_crc: RecordCrc::Require }
 pub type Target = fn(&[u8]);
 
 /// All of them by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("record", record),
     ("segment", segment),
     ("queue_file", queue_file),
@@ -36,6 +37,7 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("json", json),
     ("properties", properties),
     ("names", names),
+    ("filter", filter),
 ];
 
 /// Makes the checksums of the record at the beginning right, whatever it says; its size, if it is one.
@@ -209,6 +211,35 @@ pub fn names(bytes: &[u8]) {
         let mut parts = dir.strip_prefix(layout.consumequeue()).into_iter().flatten();
         assert_eq!((parts.next(), parts.next()), (Some(name.as_ref()), Some("3".as_ref())));
         assert_eq!(parts.next(), None);
+    }
+}
+
+/// An expression, a zero byte, and a block of properties. What is refused has a place; what is taken says the same of a block as of
+/// what a reader finds in it, and a queue's entry hides nothing that passes.
+pub fn filter(bytes: &[u8]) {
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    let (text, block) = bytes.split_at(end);
+    let block = block.get(1..).unwrap_or_default();
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    match Filter::sql(text) {
+        Ok(filter) => {
+            let read = filter.evaluate(|name| properties::get(block, name));
+            assert_eq!(
+                filter.verdict(block),
+                read,
+                "a block is read otherwise than its properties"
+            );
+            assert_eq!(Filter::sql(&filter.to_string()).ok(), Some(filter));
+        }
+        Err(refused) => {
+            assert!(text.is_char_boundary(refused.offset()) && refused.to_string().len() < 1000);
+        }
+    }
+    if let Ok(filter) = Filter::tags(text)
+        && filter.matches_properties(block)
+    {
+        let tag = properties::get(block, properties::name::TAGS).unwrap_or_default();
+        assert!(filter.may_match(java_hash(tag).into()), "a queue's entry hides a message");
     }
 }
 
