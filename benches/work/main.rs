@@ -1,7 +1,7 @@
 //! Measures the queue beside the limits of the machine, in the same run.
 //!
 //! ```text
-//! cargo bench --bench work -- [W1 W2 W3 W4 W4b W5 W6 W7 idle] [--sweep topics|producers|bodies|size] [--size-max BYTES|MiB|GiB]
+//! cargo bench --bench work -- [W1 W2 W3 W4 W4b W5 W6 W7 W9 idle] [--sweep topics|producers|bodies|size] [--size-max BYTES|MiB|GiB]
 //!                             [--sustained] [--calls] [--quick] [--runs N] [--dir DIR] [--only TEXT]
 //! ```
 //!
@@ -25,6 +25,7 @@ mod append;
 mod calls;
 mod durable;
 mod figures;
+mod filters;
 mod ground;
 mod idle;
 mod jobs;
@@ -89,6 +90,7 @@ fn run(work: Work, settings: &Settings, ground: &Ground) -> Result<String> {
         Work::W5 => opening::measure(settings, ground),
         Work::W6 => live::measure(settings, ground),
         Work::W7 => jobs::measure(settings, ground),
+        Work::W9 => filters::measure(settings, ground),
         Work::Topics => sweep::topics(settings, ground),
         Work::Producers => sweep::producers(settings, ground),
         Work::Bodies => sweep::bodies(settings, ground),

@@ -11,7 +11,7 @@ pub(crate) const BE_KILLED: &str = "--be-killed";
 /// The first argument of a child process that has a store open and does nothing.
 pub(crate) const BE_IDLE: &str = "--be-idle";
 
-const USAGE: &str = "Usage: [W1 W2 W3 W4 W4b W5 W6 W7 idle] [--sweep topics|producers|bodies|size] [--size-max BYTES|MiB|GiB] \
+const USAGE: &str = "Usage: [W1 W2 W3 W4 W4b W5 W6 W7 W9 idle] [--sweep topics|producers|bodies|size] [--size-max BYTES|MiB|GiB] \
     [--sustained] [--calls] [--quick] [--runs N] [--dir DIR] [--only TEXT]";
 
 /// What the process is started for.
@@ -50,6 +50,8 @@ pub(crate) enum Work {
     W6,
     /// A job queue: send, take, acknowledge, one by one.
     W7,
+    /// Filters, without a disk.
+    W9,
     /// A store that nobody uses.
     Idle,
     /// The same work over more and more topics, producers, bytes of a body, bytes of a store.
@@ -63,7 +65,8 @@ impl Work {
     /// What is measured where nothing is named.
     const USUAL: [Self; 8] =
         [Self::W1, Self::W2, Self::W3, Self::W4, Self::W4b, Self::W5, Self::W6, Self::W7];
-    const OTHERS: [Self; 5] = [Self::Idle, Self::Topics, Self::Producers, Self::Bodies, Self::Size];
+    const OTHERS: [Self; 6] =
+        [Self::W9, Self::Idle, Self::Topics, Self::Producers, Self::Bodies, Self::Size];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -75,6 +78,7 @@ impl Work {
             Self::W5 => "W5",
             Self::W6 => "W6",
             Self::W7 => "W7",
+            Self::W9 => "W9",
             Self::Idle => "idle",
             Self::Topics => "sweep topics",
             Self::Producers => "sweep producers",

@@ -39,6 +39,8 @@ enum What {
     Latency(Row, Row),
     /// 99 % of all operations of a row take less, in milliseconds.
     P99(Row),
+    /// Operations of a row per second, in millions.
+    Millions(Row),
 }
 
 /// What a comparison should yield.
@@ -79,6 +81,11 @@ impl<'a> Bench<'a> {
     /// Looks at the latency that 99 % of a row's operations stay below, in milliseconds.
     pub(crate) fn p99_ms(&mut self, ours: Row, target: Target) {
         self.comparisons.push(Comparison { what: What::P99(ours), target });
+    }
+
+    /// Looks at how many operations a row does in a second, in millions.
+    pub(crate) fn millions_per_s(&mut self, ours: Row, target: Target) {
+        self.comparisons.push(Comparison { what: What::Millions(ours), target });
     }
 
     /// Lets the rows take turns, every second time from the last to the first; prints a JSON line for each.
@@ -159,6 +166,7 @@ impl Table {
                 What::Rate(a, b) => What::Rate(moved(a), moved(b)),
                 What::Latency(a, b) => What::Latency(moved(a), moved(b)),
                 What::P99(a) => What::P99(moved(a)),
+                What::Millions(a) => What::Millions(moved(a)),
             },
             ..c
         }));
@@ -220,6 +228,11 @@ impl Table {
                 let (name, turns) = self.row(ours);
                 let values = turns.iter().filter_map(|f| f.p99_ns.map(millis)).collect();
                 (format!("p99 in ms: {name}"), values)
+            }
+            What::Millions(ours) => {
+                let (name, turns) = self.row(ours);
+                let values = turns.iter().map(|f| f.per_s / 1e6).collect();
+                (format!("million per s: {name}"), values)
             }
         }
     }
