@@ -21,7 +21,7 @@ pub(crate) fn measure(settings: &Settings, ground: &Ground) -> Result<Table> {
     let mut bench = Bench::new(Work::W9, settings, settings.scale.runs_short);
     let count = settings.scale.evaluations;
     let name = |of: &str| format!("{of}, {}", short(count));
-    let lookups = bench.row(name("limit three properties looked up"), move || {
+    let lookups = bench.row(name("three properties looked up"), move || {
         turn(ground, count, messages, |message| {
             NAMES.iter().all(|name| message.property(name).is_some())
         })
