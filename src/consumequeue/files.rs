@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::io::{OpenMode, Storage, StoreFile};
+use crate::io::{Eviction, OpenMode, Storage, StoreFile};
 use crate::layout::{Layout, QUEUES_MAX, file_name, parse_file_name};
 use crate::sync::{Arc, Mutex};
 
@@ -152,7 +152,8 @@ impl QueueFiles {
         Ok(())
     }
 
-    /// Makes slots `from..` hold exactly `units`: what is already right is left alone.
+    /// Makes slots `from..` hold exactly `units`: what is already right on disk is left alone. Durable after
+    /// [`QueueFiles::sync`].
     pub(crate) fn mend(&self, queue: QueueName<'_>, from: u64, units: &[Unit]) -> Result<u64> {
         let mut mended = 0;
         let mut have = Vec::new();
@@ -161,10 +162,10 @@ impl QueueFiles {
         for (base, skip, count) in self.pieces(from, units.len() as u64) {
             let (now, later) = rest.split_at(usize::try_from(count).unwrap_or(0).min(rest.len()));
             rest = later;
-            self.ensure_size(queue, base)?;
+            let truthful = self.show_what_is_on_disk(queue, base)?;
             have.clear();
             self.read(queue, base + skip, now.len(), &mut have)?;
-            if have != now {
+            if have != now || !truthful {
                 let wrong = have.iter().zip(now).filter(|(a, b)| a != b).count();
                 mended += (wrong + now.len() - have.len()) as u64;
                 self.write(queue, base + skip, now)?;
@@ -173,20 +174,29 @@ impl QueueFiles {
         Ok(mended)
     }
 
-    /// A file of the wrong size is replaced by one of the right size with the units that fit.
-    fn ensure_size(&self, queue: QueueName<'_>, base: u64) -> Result<()> {
+    /// Gets a file ready to be compared: of the right size, its name and its units on disk, and read from there.
+    ///
+    /// A killed process leaves units that are right in the cache and nowhere else, and after a failed sync the kernel takes such
+    /// units for written. Whoever compares them calls them durable afterwards. `false` if the cache may still show more than
+    /// there is on disk.
+    fn show_what_is_on_disk(&self, queue: QueueName<'_>, base: u64) -> Result<bool> {
         let path = self.path(queue, base);
         let file = match self.storage.open(&path, OpenMode::Write) {
             Ok(file) => file,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(true),
             Err(e) => return Err(Error::io(e, &path, "open a consume queue file")),
         };
+        let dir = self.layout.queue_dir(queue.0, queue.1);
+        self.dirty.lock().folders.extend(dir.ancestors().take(3).map(Path::to_path_buf));
+        let evicted = file
+            .evict()
+            .map_err(|e| Error::lost(e, &path, "drop cached pages of a consume queue file"))?;
         let io = |e| Error::io(e, &path, "set the size of a consume queue file");
         if file.len().map_err(io)? != self.file_size() {
             file.set_len(self.file_size()).map_err(io)?;
             self.dirty.lock().files.insert(path);
         }
-        Ok(())
+        Ok(evicted == Eviction::Gone)
     }
 
     /// Cuts a queue at `end`: later slots become empty, later files go.
@@ -297,6 +307,16 @@ impl QueueFiles {
             }
         }
         Ok(queues)
+    }
+
+    /// Has everything that is in the cache written, by one call, if so many files are about to be compared that one sync for each
+    /// would take long. What that call does not tell of, [`QueueFiles::mend`] finds out.
+    pub(crate) fn before_comparing(&self, queues: usize) -> Result<()> {
+        if queues <= MANY_FILES {
+            return Ok(());
+        }
+        let root = self.layout.root();
+        self.storage.sync_all(root).map_err(|e| Error::lost(e, root, "sync the consume queues"))
     }
 
     /// Makes everything written so far durable.

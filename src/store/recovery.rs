@@ -6,7 +6,7 @@
 //! 2. Scan to the end. Below the floor a bad record is damage; above it, the log is cut.
 //! 3. Replay the staging buffer, if it belongs to this generation and goes on exactly at the end.
 //! 4. Keep a copy of what is cut, zero the tail, remove later files, sync.
-//! 5. Compare consume queue units with the log, overwrite wrong ones, cut, sync.
+//! 5. Sync consume queue files and drop their cached pages, compare their units with the log, overwrite wrong ones, cut, sync.
 //! 6. Clip acknowledgements to the recovered ends ([`Recovery::progress`]).
 
 mod cache;

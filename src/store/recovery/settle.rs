@@ -71,6 +71,7 @@ impl Recovery<'_> {
         }
         // What is neither known nor in the log was never there, whatever its files say: a power cut may have taken the first
         // of them alone.
+        self.files.before_comparing(gathered.queues.values().map(BTreeMap::len).sum())?;
         let told = known.generation > 0;
         let all_read = from == 0 && log_min == 0 && done.faults.is_empty();
         for found in queues.values_mut() {

@@ -7,6 +7,7 @@
 mod model;
 mod world;
 
+mod again;
 mod cache;
 mod clean;
 mod crashes;
