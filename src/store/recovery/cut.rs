@@ -1,9 +1,12 @@
 //! The end of the log: what goes on from the staging buffer, what is cut, what must be zero.
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
 use crate::commitlog::scan::ScanFile;
 use crate::error::{Error, Result};
-use crate::io::StoreFile;
 use crate::io::small::{create_anew, remove_if_there};
+use crate::io::{OpenMode, StoreFile};
 
 use super::{Recovered, Recovery};
 
@@ -97,11 +100,20 @@ impl Recovery<'_> {
             return Ok(());
         }
         let dir = self.layout.cut();
-        let generation = self.survey.generation.as_ref().map_or(0, |g| g.number);
-        let path = dir.join(format!("{end:020}.{generation}"));
+        let (path, there) = self.place_of_copy(files, end)?;
+        done.bytes_cut += len;
+        done.notes.push(format!(
+            "{len} bytes behind the last good record were cut; a copy is in {}",
+            path.display()
+        ));
+        if there {
+            return Ok(());
+        }
         let io = |e| Error::io(e, &path, "keep a copy of the torn end of the log");
         self.storage.create_dir_all(&dir).map_err(io)?;
-        let copy = create_anew(&**self.storage, &path).map_err(io)?;
+        // Under its name it is whole.
+        let unfinished = dir.join("unfinished");
+        let copy = create_anew(&**self.storage, &unfinished).map_err(io)?;
         copy.set_len(len).map_err(io)?;
         self.each_written_window_behind(files, end, |at, window| {
             let written = window.iter().rposition(|b| *b != 0);
@@ -109,13 +121,42 @@ impl Recovery<'_> {
             bytes.map_or(Ok(()), |bytes| copy.write_at(at, bytes).map_err(io))
         })?;
         copy.sync().map_err(io)?;
-        self.storage.sync_dir(&dir).map_err(io)?;
-        done.bytes_cut += len;
-        done.notes.push(format!(
-            "{len} bytes behind the last good record were cut; a copy is in {}",
-            path.display()
-        ));
-        Ok(())
+        self.storage.rename(&unfinished, &path).map_err(io)?;
+        self.storage.sync_dir(&dir).map_err(io)
+    }
+
+    /// Where the copy of what lies behind `end` goes, and whether one that has all of it is there already: of a recovery that was
+    /// interrupted when it had cut a part, whose copy has more than what is left.
+    fn place_of_copy(&self, files: &[ScanFile], end: u64) -> Result<(PathBuf, bool)> {
+        let generation = self.survey.generation.as_ref().map_or(0, |g| g.number);
+        let mut name = format!("{end:020}.{generation}");
+        for next in 2.. {
+            let path = self.layout.cut().join(&name);
+            let copy = match self.storage.open(&path, OpenMode::Read) {
+                Err(e) if e.kind() == ErrorKind::NotFound => return Ok((path, false)),
+                other => other,
+            };
+            let io = |e| Error::io(e, &path, "read the copy of the torn end of the log");
+            let copy = copy.map_err(io)?;
+            let (len, mut kept, mut buf) = (copy.len().map_err(io)?, true, window());
+            self.each_written_window_behind(files, end, |at, window| {
+                let there = usize::try_from(len.saturating_sub(at)).unwrap_or(WINDOW);
+                let have = buf.get_mut(..there.min(window.len())).unwrap_or_default();
+                if !have.is_empty() {
+                    copy.read_at(at, have).map_err(io)?;
+                }
+                kept &= is_known(window, have);
+                Ok(())
+            })?;
+            if kept {
+                // Its name was perhaps not durable yet.
+                let dir = self.layout.cut();
+                self.storage.sync_dir(&dir).map_err(|e| Error::io(e, &dir, "sync the folder"))?;
+                return Ok((path, true));
+            }
+            name = format!("{end:020}.{generation}.{next}");
+        }
+        Err(Error::closed())
     }
 
     /// Everything behind `end` that may not be zero, with its distance from there.
@@ -144,7 +185,11 @@ impl Recovery<'_> {
 /// Whether `replay` has everything in `window` that is not zero. A killed process may have written part of what it had staged.
 fn is_replayed(at: u64, window: &[u8], replay: &[u8]) -> bool {
     let skip = usize::try_from(at).unwrap_or(usize::MAX);
-    let known = replay.get(skip..).unwrap_or_default();
+    is_known(window, replay.get(skip..).unwrap_or_default())
+}
+
+/// Whether `known` has everything in `window` that is not zero.
+fn is_known(window: &[u8], known: &[u8]) -> bool {
     let (inside, behind) = window.split_at(known.len().min(window.len()));
     inside.iter().zip(known).all(|(have, new)| *have == 0 || have == new)
         && behind.iter().all(|b| *b == 0)

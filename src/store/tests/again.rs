@@ -6,7 +6,7 @@ use crate::io::sim::{Fault, FaultKind, SimDisk};
 use crate::options::Flush;
 
 use super::model::Left;
-use super::world::{World, files_in, layout};
+use super::world::{SEGMENT, World, files_in, layout};
 
 fn contents(disk: &SimDisk) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let paths = files_in(disk, &layout().consumequeue());
@@ -47,4 +47,42 @@ fn units_that_a_failed_sync_left_in_the_cache_alone_are_written_again() {
         assert_queues_are_durable(&next, &format!("operation {n}: {error}"));
     }
     assert!(failed >= 3, "{failed}");
+}
+
+#[test]
+fn a_recovery_that_goes_on_after_another_keeps_the_whole_copy_of_what_was_cut() {
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [100; 10]);
+    world.flush().unwrap();
+    let end = world.store().log.staged();
+    let torn = world.disk.kill_image();
+    let scribble = |file: Vec<u8>, at: u64, byte: u8| {
+        let (mut file, at) = (file, usize::try_from(at).unwrap());
+        file[at..at + 700].fill(byte);
+        file
+    };
+    let size = usize::try_from(SEGMENT).unwrap();
+    let first = torn.read_file(layout().segment(0)).unwrap();
+    torn.write_file(layout().segment(0), &scribble(first, end, 7));
+    torn.write_file(layout().segment(SEGMENT), &scribble(vec![0; size], 5000, 8));
+    for n in 1.. {
+        let mut next = world.next(torn.kill_image());
+        next.disk.crash_at(n);
+        if next.open().is_ok() {
+            assert!(n > 40);
+            break;
+        }
+        for seed in 0..4 {
+            let disk = if seed == 0 { next.disk.kill_image() } else { next.disk.power_image(seed) };
+            let mut again = world.next(disk);
+            again.open_and_check(Left::Kill, "cut");
+            let far = usize::try_from(SEGMENT + 5000 - end).unwrap();
+            let copies = files_in(&again.disk, &layout().cut());
+            let whole = copies.into_iter().any(|(path, _)| {
+                let copy = again.disk.read_file(path).unwrap();
+                copy.len() == far + 700 && copy[..700] == [7; 700] && copy[far..] == [8; 700]
+            });
+            assert!(whole, "operation {n}, {seed}");
+        }
+    }
 }
