@@ -45,8 +45,9 @@ impl Recovery<'_> {
             holder.map_or_else(|| scan_end.max(done.end), |h| h.base + self.segment_size)
         };
         self.remove_files_from(keep_from)?;
-        done.bases =
-            self.survey.files.iter().map(|f| f.0).filter(|base| *base < keep_from).collect();
+        // One that was unfinished where the log goes on is the new one now.
+        let listed = if holder.is_some() { keep_from } else { scan_end };
+        done.bases = self.survey.files.iter().map(|f| f.0).filter(|base| *base < listed).collect();
         if holder.is_none() && !replay.is_empty() {
             done.bases.push(scan_end);
         }

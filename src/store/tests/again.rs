@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::io::sim::{Fault, FaultKind, SimDisk};
+use crate::io::{OpenMode, Storage};
 use crate::options::Flush;
 
 use super::model::Left;
@@ -85,4 +86,21 @@ fn a_recovery_that_goes_on_after_another_keeps_the_whole_copy_of_what_was_cut() 
             assert!(whole, "operation {n}, {seed}");
         }
     }
+}
+
+#[test]
+fn a_log_file_whose_creation_was_cut_short_is_made_anew_from_the_staging_buffer_once() {
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [1000; 20]);
+    let base = world.store().log.segments().last().unwrap().base();
+    assert_eq!((base, world.store().log.durable()), (SEGMENT, 0));
+    let disk = world.disk.kill_image();
+    disk.open(&layout().segment(base), OpenMode::Write).unwrap().set_len(100).unwrap();
+    let mut next = world.next(disk);
+    next.open_and_check(Left::Kill, "unfinished");
+    // Into the file after it, and the one after that.
+    next.send_all("t", [1000; 40]);
+    next.flush().unwrap();
+    next.check(Left::Kill, "rolled");
+    next.after_kill().check_works("rolled");
 }
