@@ -103,10 +103,11 @@ pub(crate) fn file_name(base: u64) -> String {
     format!("{base:020}")
 }
 
-/// The offset a file name stands for: at least 20 digits and nothing else.
+/// The offset a file name stands for: at least 20 digits and nothing else, and a number that an offset can be (a broker's are
+/// signed).
 pub(crate) fn parse_file_name(name: &str) -> Option<u64> {
     let digits = name.len() >= 20 && name.bytes().all(|b| b.is_ascii_digit());
-    if digits { name.parse().ok() } else { None }
+    if digits { name.parse().ok().filter(|base| *base <= i64::MAX.unsigned_abs()) } else { None }
 }
 
 #[cfg(test)]
@@ -117,6 +118,8 @@ mod tests {
     fn a_file_is_named_by_its_first_offset() {
         assert_eq!(file_name(131_072), "00000000000000131072");
         assert_eq!(parse_file_name("00000000000000131072"), Some(131_072));
+        assert_eq!(parse_file_name("09223372036854775807"), Some(i64::MAX.unsigned_abs()));
+        assert_eq!(parse_file_name("09223372036854775808"), None);
         for stray in ["", "1", ".DS_Store", "0000000000000013107x", "+0000000000000131072"] {
             assert_eq!(parse_file_name(stray), None, "{stray}");
         }

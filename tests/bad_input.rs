@@ -347,3 +347,29 @@ fn a_link_that_leads_nowhere_is_named_and_nothing_is_created() {
     Queue::open(&within).unwrap().close().unwrap();
     assert!(target.join("store/commitlog").is_dir());
 }
+
+/// A file with nothing in it, which takes no room.
+fn sparse(path: &Path, len: u64) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::File::create(path).unwrap().set_len(len).unwrap();
+}
+
+#[test]
+fn somebody_elses_files_that_are_larger_than_any_can_be_do_not_make_a_store_that_opens_only_once() {
+    const LARGE: u64 = 3 << 30;
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("commitlog/00000000000000000000");
+    sparse(&log, LARGE);
+    let config = dir.path().join("config/topics.json");
+    sparse(&config, 0);
+    let error = Queue::open(dir.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("larger than any"), "{error}");
+
+    let dir = store_with(3);
+    fs::remove_dir_all(dir.path().join("pocketmq")).unwrap();
+    fs::remove_dir_all(dir.path().join("consumequeue/blobs")).unwrap();
+    sparse(&dir.path().join("consumequeue/blobs/0/00000000000000000000"), LARGE / 20 * 20);
+    holds(dir.path(), 3);
+    holds(dir.path(), 3);
+}

@@ -1,6 +1,6 @@
 //! The files of consume queues: fixed size, 20-byte units, slot number = queue offset.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -12,6 +12,8 @@ use super::format::{FILLER, UNIT_LEN, Unit};
 
 /// With more files than this to sync, one call for the whole file system is cheaper.
 const MANY_FILES: usize = 32;
+/// How much of a file is looked at in one go when it is cut.
+const WINDOW: usize = 64 << 10;
 
 /// Reads and writes the units of all queues of a store.
 #[derive(Debug)]
@@ -215,20 +217,35 @@ impl QueueFiles {
                 changed = true;
             } else if base + self.units_per_file > end {
                 let file = self.storage.open(&path, OpenMode::Write).map_err(io)?;
-                let from = (end - base) * UNIT_LEN as u64;
-                let len = file.len().map_err(io)?;
-                if len <= from {
-                    continue;
-                }
-                let mut tail = vec![0; usize::try_from(len.saturating_sub(from)).unwrap_or(0)];
-                file.read_at(from, &mut tail).map_err(io)?;
-                if let Some(last) = tail.iter().rposition(|b| *b != 0) {
-                    let zeros = vec![0; last + 1];
-                    file.write_at(from, &zeros).map_err(io)?;
+                if self.empty_from(&*file, (end - base) * UNIT_LEN as u64).map_err(io)? {
                     self.dirty.lock().files.insert(path);
                     changed = true;
                 }
             }
+        }
+        Ok(changed)
+    }
+
+    /// Whether anything had to be changed for a file to hold zeros from a place on, and nothing behind its size.
+    fn empty_from(&self, file: &dyn StoreFile, mut from: u64) -> io::Result<bool> {
+        let longer = file.len()? > self.file_size();
+        if longer {
+            // Somebody made it so: however long it is, it is not read.
+            file.set_len(self.file_size())?;
+        }
+        let (len, mut changed) = (file.len()?, longer);
+        let mut window = vec![0; WINDOW];
+        while let Some(at) = file.next_data(from)?.map(|data| data.max(from)).filter(|at| *at < len)
+        {
+            let count = usize::try_from(len - at).unwrap_or(WINDOW).min(WINDOW);
+            let bytes = window.get_mut(..count).unwrap_or_default();
+            file.read_at(at, bytes)?;
+            if let Some(last) = bytes.iter().rposition(|b| *b != 0) {
+                bytes.fill(0);
+                file.write_at(at, bytes.get(..=last).unwrap_or_default())?;
+                changed = true;
+            }
+            from = at + count as u64;
         }
         Ok(changed)
     }

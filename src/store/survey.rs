@@ -11,7 +11,7 @@ use crate::layout::{Layout, MARKER_NAME, parse_file_name};
 use crate::options::Conflict;
 
 use super::report::History;
-use super::state::{CleanStamp, Generation, Takeover};
+use super::state::{CleanStamp, Generation, LARGEST_FILE, Takeover};
 
 /// The names of the configuration files that we write.
 pub(super) const CONFIG_FILES: [&str; 3] =
@@ -260,6 +260,12 @@ fn segment_size(
             );
         }
     }
+    if size > LARGEST_FILE {
+        // We would write it into `generation`, and not believe it when it is read.
+        let base = files.first().map_or(0, |f| f.0);
+        let what = format!("commit log files of {size} bytes are larger than any broker's");
+        return wrong(base, what);
+    }
     if size == 0 {
         return Ok(None);
     }
@@ -275,7 +281,7 @@ fn queue_file_size(storage: &dyn Storage, layout: &Layout) -> Result<Option<u64>
         for queue in list(storage, &topic_dir)?.iter().filter(|e| e.kind == EntryKind::Dir) {
             for file in list(storage, &topic_dir.join(&queue.name))? {
                 let sound = parse_file_name(&file.name).is_some()
-                    && file.len > 0
+                    && (1..=LARGEST_FILE).contains(&file.len)
                     && file.len.is_multiple_of(UNIT_LEN as u64);
                 if sound {
                     size = size.max(Some(file.len));

@@ -24,9 +24,8 @@ impl Recovery<'_> {
             for (id, queue) in queues {
                 let Some(before) = queue.first.checked_sub(1) else { continue };
                 let unit = one(self.files, (topic, *id), before)?;
-                let there = unit.is_some_and(|u| {
-                    !u.is_empty() && (u.is_filler() || u.offset + u64::from(u.size) <= from)
-                });
+                let there =
+                    unit.is_some_and(|u| !u.is_empty() && (u.is_filler() || u.end() <= from));
                 if !there {
                     return Ok(false);
                 }

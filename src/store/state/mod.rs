@@ -35,6 +35,10 @@ use seal::{put_name, sealed};
 
 const VERSION: u32 = 1;
 const SMALL: u64 = 64 << 20;
+/// No broker has larger files: it counts their bytes in an `int`. What is larger is nonsense, and would be walked through.
+pub(super) const LARGEST_FILE: u64 = 1 << 31;
+/// No queue ends behind this, and the places of units up to there can be counted.
+const FARTHEST_END: u64 = 1 << 59;
 
 /// What this store is: written once per open, last of all ("the generation rises last").
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -88,8 +92,7 @@ impl Generation {
 
     fn decode(fields: &mut Fields<'_>) -> Option<Self> {
         let (number, segment_size, queue_file_size) = (fields.u64()?, fields.u64()?, fields.u64()?);
-        // No broker has larger files: it counts their bytes in an `int`. What is larger is nonsense, and would be walked through.
-        let sizes = 1..=1 << 31;
+        let sizes = 1..=LARGEST_FILE;
         if !(sizes.contains(&segment_size) && sizes.contains(&queue_file_size)) {
             return None;
         }
@@ -190,7 +193,10 @@ impl QueueEnds {
 
     fn decode(fields: &mut Fields<'_>) -> Option<Self> {
         let generation = fields.u64()?;
-        let extent = |f: &mut Fields<'_>| Some(Extent { min: f.u64()?, next: f.u64()? });
+        let extent = |f: &mut Fields<'_>| {
+            let extent = Extent { min: f.u64()?, next: f.u64()? };
+            (extent.min <= extent.next && extent.next <= FARTHEST_END).then_some(extent)
+        };
         let topics = fields.list(|f| Some((name(f)?, f.list(extent)?)))?;
         Some(Self { generation, topics })
     }

@@ -49,6 +49,17 @@ fn small_files_read_back_as_written() {
 }
 
 #[test]
+fn a_queue_cannot_end_before_it_begins_nor_behind_the_last_offset() {
+    let parsed = |min, next| {
+        let topics = vec![("t".to_owned(), vec![Extent { min, next }])];
+        let ends = QueueEnds { generation: 7, topics };
+        parse(&ends.encode(), QueueEnds::MAGIC, QueueEnds::decode).is_ok()
+    };
+    assert!(parsed(3, 3) && parsed(0, FARTHEST_END));
+    assert!(!parsed(4, 3) && !parsed(0, FARTHEST_END + 1) && !parsed(0, u64::MAX));
+}
+
+#[test]
 fn every_flipped_bit_and_every_prefix_of_a_small_file_is_noticed() {
     let good = sample().encode();
     for bit in 0..good.len() * 8 {

@@ -17,6 +17,7 @@ mod ends;
 mod faults;
 mod foreign;
 mod full;
+mod hostile;
 mod jumps;
 mod poison;
 mod progress;
