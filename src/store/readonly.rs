@@ -106,8 +106,12 @@ impl Image {
         }
         let (mut state, mut notes) = (found.state, found.notes);
         notes.extend(self.gathered.notes());
-        let queues = &self.gathered.queues;
-        clip(&mut state, &mut notes, |topic, id| Some(queues.get(topic)?.get(&id)?.next()));
+        let (queues, mut clipped) = (&self.gathered.queues, Vec::new());
+        clip(&mut state, &mut clipped, |topic, id| Some(queues.get(topic)?.get(&id)?.next()));
+        // A live store goes on while it is looked at: its journal is read last, and speaks of messages that came after the look.
+        if !found.live {
+            notes.append(&mut clipped);
+        }
         self.topics = found.topics;
         self.topics.extend(state.topics.iter().map(|t| (t.name.clone(), t.queues)));
         self.cursors = state.cursors;

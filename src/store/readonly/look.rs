@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::commitlog::scan::{ScanFile, Soundness};
 use crate::commitlog::staging::StagedImage;
 use crate::consumequeue::files::QueueFiles;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::io::{OpenMode, Storage};
 use crate::layout::Layout;
 use crate::options::{Conflict, DEFAULT_QUEUE_FILE_SIZE, DEFAULT_SEGMENT_SIZE};
@@ -117,7 +117,11 @@ impl Look<'_> {
         let log_min = recovery.survey.files.first().map_or(0, |f| f.0);
         // A live store with durable sends shows no more than its own readers may see.
         let limit = match staged {
-            Some(staged) if live && staged.durable_only => staged.durable.unwrap_or(0),
+            Some(staged) if live && staged.durable_only => staged.durable.ok_or_else(|| {
+                // Its two halves were read while one of them was new. Another look finds both.
+                let what = "the store is writing down how far it is durable";
+                Error::new(ErrorKind::Busy, what).at(self.layout.root())
+            })?,
             _ => u64::MAX,
         };
         let goes_on = self.goes_on(recovery, files, staged)?;
@@ -180,8 +184,11 @@ impl Look<'_> {
             && ours(old.report.history)
             && ours(recovery.history)
             && files.first().map(|f| f.base) == old.files.first().map(|f| f.base);
-        let found = checksum(files, staged, old.segment_size, (at, size))?;
-        Ok(same && found == Some((at, size, crc)))
+        // Of another store the files may not even reach that far.
+        if !same {
+            return Ok(false);
+        }
+        Ok(checksum(files, staged, old.segment_size, (at, size))? == Some((at, size, crc)))
     }
 
     /// The whole log files. One that is shorter was being created when its writer died (or is being created right now).

@@ -24,6 +24,7 @@ mod progress;
 mod queues;
 mod random;
 mod readonly;
+mod readonly_live;
 mod scale;
 mod takeover;
 mod times;
