@@ -14,6 +14,8 @@ use super::format::{FILLER, UNIT_LEN, Unit};
 const MANY_FILES: usize = 32;
 /// How much of a file is looked at in one go when it is cut.
 const WINDOW: usize = 64 << 10;
+/// Units that are read in one go to find where a run of them ends.
+const RUN: usize = 16 << 10;
 
 /// Reads and writes the units of all queues of a store.
 #[derive(Debug)]
@@ -289,16 +291,30 @@ impl QueueFiles {
     pub(crate) fn extent(&self, queue: QueueName<'_>) -> Result<Option<super::Extent>> {
         let bases = self.bases(queue)?;
         let (Some(first), Some(last)) = (bases.first(), bases.last()) else { return Ok(None) };
-        let per_file = usize::try_from(self.units_per_file).unwrap_or(usize::MAX);
-        let mut units = Vec::new();
-        self.read(queue, *first, per_file, &mut units)?;
-        let min = first + units.iter().take_while(|u| u.is_filler()).count() as u64;
-        if last != first {
-            units.clear();
-            self.read(queue, *last, per_file, &mut units)?;
-        }
-        let next = last + units.iter().take_while(|u| !u.is_empty()).count() as u64;
+        let min = self.end_of_run(queue, *first, Unit::is_filler)?;
+        let next = self.end_of_run(queue, *last, |unit| !unit.is_empty())?;
         Ok(Some(super::Extent { min, next: next.max(min) }))
+    }
+
+    /// The first slot of a file, from its beginning on, whose unit is another than those of the run that it begins with.
+    fn end_of_run(
+        &self,
+        queue: QueueName<'_>,
+        base: u64,
+        in_run: impl Fn(&Unit) -> bool,
+    ) -> Result<u64> {
+        let (mut at, end) = (base, base + self.units_per_file);
+        let mut units = Vec::new();
+        while at < end {
+            units.clear();
+            self.read(queue, at, RUN.min(usize::try_from(end - at).unwrap_or(RUN)), &mut units)?;
+            let run = units.iter().take_while(|unit| in_run(unit)).count();
+            at += run as u64;
+            if run < units.len() || units.is_empty() {
+                break;
+            }
+        }
+        Ok(at)
     }
 
     /// The queues that have a folder: topic and number.
