@@ -23,7 +23,7 @@ use crate::commitlog::scan::{Fault, Plan, ScanFile, Scanned, Soundness, scan};
 use crate::commitlog::staging::StagedImage;
 use crate::consumequeue::Extent;
 use crate::consumequeue::files::QueueFiles;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::io::Storage;
 use crate::layout::Layout;
 use crate::progress::{self, CursorRecord, State};
@@ -108,7 +108,11 @@ impl Recovery<'_> {
     /// The stamp holds: nothing needs to be read but the ends of the queues.
     fn clean(&self) -> Result<Option<Recovered>> {
         let Some(stamp) = &self.survey.stamp else { return Ok(None) };
-        let ends = QueueEnds::read(&**self.storage, self.layout, stamp.queues_crc)?;
+        let ends = match QueueEnds::read(&**self.storage, self.layout, stamp.queues_crc) {
+            // It can be derived, whatever became of it, be it only that there are too many queues for it to be read.
+            Err(e) if e.kind() == ErrorKind::Corrupt => None,
+            other => other?,
+        };
         let Some(ends) = ends else { return Ok(None) };
         Ok(Some(Recovered {
             history: self.history,

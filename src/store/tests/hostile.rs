@@ -56,3 +56,14 @@ fn a_queue_file_that_became_far_too_long_is_cut_to_its_size() {
     next.open_and_check(Left::Kill, "too long");
     assert!(next.disk.read_file(&path) == Some(right));
 }
+
+#[test]
+fn ends_of_queues_that_are_too_many_to_read_are_found_in_the_log() {
+    let mut world = World::new(Flush::Sync);
+    world.send_all("t", [100; 5]);
+    world.close().unwrap();
+    world.disk.write_file(layout().queue_ends(), &vec![0; (64 << 20) + 1]);
+    world.open_and_check(Left::Kill, "too large");
+    assert_eq!(world.report().records_scanned, 5);
+    world.check_works("too large");
+}
