@@ -37,8 +37,15 @@ built_for() {
     export CARGO_TARGET_DIR=$target RUSTFLAGS=$flags patience=30
     case $1 in schedules::*) export CARGO_TARGET_DIR=$target/schedules RUSTFLAGS="$flags --cfg shuttle" patience=120 ;; esac
 }
-build() { built_for "$1" && cargo test --lib --no-run >"$work/log" 2>&1; }
-run() { built_for "$1" && timeout "$patience" cargo test --lib -- --exact "$1" >"$work/log" 2>&1; }
+# tests/FILE::NAME is one of the tests from outside, any other name one of the library's.
+binary() {
+    case $1 in
+        tests/*) local file=${1#tests/}; kind=(--test "${file%%::*}") path=${file#*::} ;;
+        *) kind=(--lib) path=$1 ;;
+    esac
+}
+build() { built_for "$1" && binary "$1" && cargo test "${kind[@]}" --no-run >"$work/log" 2>&1; }
+run() { built_for "$1" && binary "$1" && timeout "$patience" cargo test "${kind[@]}" -- --exact "$path" >"$work/log" 2>&1; }
 
 # What cannot pass without a bug shows nothing with one.
 for name in "${names[@]}"; do
