@@ -5,6 +5,7 @@
 //! weaker than `SeqCst`, and the atomics inside mapped memory.
 
 mod disk;
+mod filing;
 mod groupcommit;
 mod hand_over;
 mod line;

@@ -59,6 +59,8 @@ pub(crate) struct Flusher {
 struct Orders {
     /// Somebody waits for this position to become durable.
     wanted: u64,
+    /// Whoever waits for less has been told. Not the durable position: others make the log durable too, and tell nobody.
+    told: u64,
     /// How many wait.
     waiting: usize,
     /// How many the last sync released: as many are likely to come again.
@@ -313,7 +315,7 @@ impl Flusher {
         // A lone sender who was just told comes again at once, most likely.
         if orders.released == 1 && self.fast.load(Ordering::Relaxed) {
             orders.released = 0;
-            look_out(&mut orders, |o| o.wanted > target.durable() || o.commit_now || o.stop);
+            look_out(&mut orders, |o| o.wanted > o.told || o.commit_now || o.stop);
         }
         loop {
             if orders.stop {
@@ -321,7 +323,7 @@ impl Flusher {
             }
             if !target.failed() {
                 let now = self.clock.now();
-                if orders.wanted > target.durable() {
+                if orders.wanted > orders.told {
                     Self::gather(&mut orders);
                     return Some(Job::Sync);
                 }
@@ -376,6 +378,7 @@ impl Flusher {
                 self.fast.store(fast, Ordering::Relaxed);
                 let mut orders = self.orders.lock();
                 orders.released = orders.waiting;
+                orders.told = target.durable();
                 let ready = Self::ready(&mut orders, target);
                 self.done.notify_all();
                 drop(orders);
