@@ -1,5 +1,7 @@
 //! Stores that somebody else wrote, or changed while they were closed.
 
+use std::path::{Path, PathBuf};
+
 use crate::commitlog::format::{self, Host};
 use crate::error::ErrorKind;
 use crate::io::Storage;
@@ -174,6 +176,54 @@ fn a_crash_while_taking_over_from_a_broker_changes_nothing_about_who_wins() {
             assert_eq!(next.model.stored_count(), 21, "{context}: {:?}", next.report());
         }
     }
+}
+
+/// A broker that starts on what was changed by half would believe it; the marker keeps it out.
+#[test]
+fn nothing_is_changed_before_the_marker_is_there() {
+    let mut grown = closed();
+    let end = log_end(&grown);
+    broker_sends(&mut grown, end);
+    let strangers = grown.next(grown.disk.kill_image());
+    for (path, _) in files_in(&strangers.disk, &layout().own()) {
+        strangers.disk.remove_file(&path).unwrap();
+    }
+    strangers.disk.remove_dir(&layout().own()).unwrap();
+    for (who, world) in [("closed", closed()), ("grown", grown), ("a broker's", strangers)] {
+        let before = brokers_files(&world.disk);
+        for n in 1.. {
+            let crashed = take_over_with_a_crash(&world, n);
+            if !crashed.disk.is_crashed() {
+                assert!(n > 30, "{who}: only {n} operations");
+                break;
+            }
+            let cuts = (0..4).map(|seed| crashed.disk.power_image(seed));
+            for (nth, disk) in cuts.chain([crashed.disk.kill_image()]).enumerate() {
+                let marked = disk.read_file(layout().marker()).is_some();
+                let same = brokers_files(&disk) == before;
+                assert!(marked || same, "{who}: operation {n}, image {nth}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_closed_store_is_durable_to_its_last_file() {
+    let world = closed();
+    let whole = brokers_files(&world.disk);
+    assert!(whole.len() > 5, "{whole:?}");
+    for seed in 0..16 {
+        assert_eq!(brokers_files(&world.disk.power_image(seed)), whole, "power cut {seed}");
+    }
+}
+
+/// What a broker reads.
+fn brokers_files(disk: &SimDisk) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let ours = [layout().own(), layout().marker(), layout().lock()];
+    let names =
+        files_in(disk, layout().root()).into_iter().map(|(path, _)| Path::new("/").join(path));
+    let theirs = names.filter(|path| !ours.iter().any(|own| path.starts_with(own)));
+    theirs.map(|path| (path.clone(), disk.read_file(&path))).collect()
 }
 
 /// Opens a copy of the disk, crashing in operation `n`.

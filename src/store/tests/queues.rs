@@ -171,3 +171,24 @@ fn a_queue_that_lost_all_its_messages_begins_again_at_zero() {
     next.send_all("t", [100]);
     next.check(Left::Kill, "begun again");
 }
+
+/// Messages have come since the log was synced, and queues are made durable now.
+#[test]
+fn queues_never_get_ahead_of_the_log() {
+    for n in 1.. {
+        let mut world = World::new(Flush::default());
+        world.send_all("t", [100; 3]);
+        world.flush().unwrap();
+        world.send_all("t", [400; 15]);
+        world.disk.crash_at(n);
+        if world.store().sync_queues(false).is_ok() {
+            assert!(n > 10, "only {n} operations");
+            break;
+        }
+        for seed in 0..6 {
+            let context = format!("operation {n}, power cut {seed}");
+            let mut next = world.next(world.disk.power_image(seed));
+            next.open_and_check(Left::PowerCut, &context);
+        }
+    }
+}

@@ -1,12 +1,17 @@
 //! Taking over what a broker left, when that is interrupted: how the broker had ended is not forgotten.
 
+use std::time::Duration;
+
 use crate::consumequeue::format::{UNIT_LEN, Unit};
 use crate::io::Storage;
 use crate::io::sim::SimDisk;
+use crate::options::Flush;
+use crate::store::checkpoint::Checkpoint;
 use crate::store::report::History;
 
 use super::foreign::{broker_record, closed, log_end, set_config_offset};
-use super::world::{QUEUE_FILE, SEGMENT, World, layout};
+use super::model::read;
+use super::world::{QUEUE_FILE, SEGMENT, World, files_in, layout};
 
 /// Where the records of a store begin that a broker added three messages to, and what their sizes are.
 struct Added {
@@ -185,5 +190,56 @@ fn a_last_unit_that_cannot_be_right_is_passed_over() {
         write_unit(&next.disk, 23, unit);
         flip_body(&next.disk, added.places[1]);
         assert_reported(&mut next, what);
+    }
+}
+
+#[test]
+fn a_dead_brokers_checkpoint_tells_damage_from_what_was_never_flushed() {
+    let begin = 1_700_000_000_000;
+    let hours = |n: i64| begin + n * 3_600_000;
+    let mut world = World::new(Flush::default());
+    for _ in 0..5 {
+        world.send_all("t", [900; 15]);
+        world.clock.advance(Duration::from_secs(3600));
+    }
+    let topic = world.store().topic("t").unwrap();
+    let place = |nth: u64| {
+        let message = read(world.store(), &topic, 0, nth).unwrap();
+        (message.log_offset().get(), 1000)
+    };
+    // The files begin in the hours 0, 1, 2 and 4.
+    let [first, second, third, last] = [5, 25, 45, 70].map(place);
+    assert_eq!([first, second, third, last].map(|p| p.0 / SEGMENT), [0, 1, 2, 3]);
+    world.flush().unwrap();
+    world.close().unwrap();
+    for (path, _) in files_in(&world.disk, &layout().own()) {
+        world.disk.remove_file(&path).unwrap();
+    }
+    world.disk.remove_dir(&layout().own()).unwrap();
+    world.disk.write_file(layout().abort(), b"");
+    // Files before the newest one that begins before the checkpoint were flushed. A time beyond the log's end proves no more.
+    for (flushed, damaged, is_damage) in [
+        (0, first, false),
+        (hours(1) + 10_000, first, true),
+        (hours(1) + 10_000, second, false),
+        (hours(1) + 10_000, third, false),
+        (hours(3), second, true),
+        (hours(3), third, false),
+        (i64::MAX, third, true),
+        (i64::MAX, last, false),
+    ] {
+        let context = format!("flushed up to {flushed}, damage at {damaged:?}");
+        let mut next = world.next(world.disk.kill_image());
+        let checkpoint = Checkpoint {
+            physic_timestamp: flushed,
+            logics_timestamp: flushed,
+            ..Checkpoint::default()
+        };
+        next.disk.write_file(layout().checkpoint(), &checkpoint.encode());
+        flip_body(&next.disk, damaged);
+        next.open().unwrap_or_else(|e| panic!("{context}: {e:?}"));
+        let report = next.report();
+        assert_eq!(report.damage.len(), usize::from(is_damage), "{context}: {report:?}");
+        assert_eq!(report.bytes_cut == 0, is_damage, "{context}: {report:?}");
     }
 }
