@@ -204,18 +204,35 @@ fn log_files_behind_the_end_go_one_after_the_other() {
     }
 }
 
+/// Where the files of the log begin.
+fn bases(disk: &SimDisk) -> Vec<u64> {
+    let files = disk.list(&layout().commitlog()).unwrap();
+    let mut bases: Vec<u64> =
+        files.iter().filter_map(|f| crate::layout::parse_file_name(&f.name)).collect();
+    bases.sort_unstable();
+    bases
+}
+
+#[test]
+fn a_log_file_that_is_needed_in_part_stays() {
+    let mut world = World::new(Flush::default());
+    world.send_all("t", [1500; 80]);
+    world.flush().unwrap();
+    let all = bases(&world.disk);
+    for (needed, first) in [(0, 0), (SEGMENT - 1, 0), (SEGMENT, 1), (3 * SEGMENT + 1, 3)] {
+        let mut next = world.next(world.disk.kill_image());
+        next.open().unwrap();
+        assert_eq!(next.store().log.min_after_removal(needed), all[first], "{needed}");
+        next.store().log.remove_before(needed).unwrap();
+        assert_eq!(bases(&next.disk), all[first..], "{needed}");
+    }
+}
+
 #[test]
 fn log_files_that_nobody_needs_go_oldest_first() {
     let mut world = World::new(Flush::default());
     world.send_all("t", [1500; 80]);
     world.flush().unwrap();
-    let bases = |disk: &SimDisk| {
-        let files = disk.list(&layout().commitlog()).unwrap();
-        let mut bases: Vec<u64> =
-            files.iter().filter_map(|f| crate::layout::parse_file_name(&f.name)).collect();
-        bases.sort_unstable();
-        bases
-    };
     let all = bases(&world.disk);
     assert!(all.len() > 5);
     for n in 1.. {
