@@ -55,7 +55,7 @@ fn brokers() -> Added {
 /// Without anything that says that we were ever here.
 fn strangers() -> Added {
     let added = brokers();
-    for (path, _) in super::world::files_in(&added.world.disk, &layout().own()) {
+    for (path, _) in files_in(&added.world.disk, &layout().own()) {
         added.world.disk.remove_file(&path).unwrap();
     }
     added.world.disk.remove_dir(&layout().own()).unwrap();
@@ -164,7 +164,7 @@ fn the_last_record_of_a_cleanly_stopped_broker_is_damage_too_and_keeps_its_slot(
         next.disk.flip_bit(layout().segment(at / SEGMENT * SEGMENT), at % SEGMENT * 8 + 3);
         assert_reported(&mut next, what);
         let topic = next.store().topic("t").unwrap();
-        let error = super::model::read(next.store(), &topic, 0, 22).unwrap_err();
+        let error = read(next.store(), &topic, 0, 22).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Corrupt, "{what}");
     }
 }
