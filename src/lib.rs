@@ -95,7 +95,7 @@
 //! # What it is not
 //!
 //! It does not talk to other machines, and one process at a time has a store open ([`ReadOnly`] looks at one in use). It does not
-//! de-duplicate, delay, filter or dead-letter messages yet. It runs on Linux.
+//! de-duplicate, delay or dead-letter messages yet. It runs on Linux.
 
 mod clock;
 mod codec;
@@ -119,6 +119,7 @@ mod options;
 mod producer;
 mod progress;
 mod queue;
+mod retry;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod schedules;
@@ -127,7 +128,7 @@ mod sync;
 mod topic;
 
 pub use codec::{CodecError, Decode, Encode, Json, Raw};
-pub use consumer::{Consumer, ConsumerBuilder, Delivery, Start};
+pub use consumer::{Consumer, ConsumerBuilder, Delivery, Recv, RecvBatch, Start};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, FilterError, Verdict};
 pub use id::{LogOffset, MessageId, QueueId, QueueOffset, Receipt};
@@ -140,8 +141,9 @@ pub use options::{
 pub use producer::{MessageBuilder, Producer, Ticket};
 pub use queue::{
     CloseReport, Group, GroupOffset, GroupStats, Lag, Queue, QueueEntry, QueueStats, ReadOnly,
-    Stats, TopicStats,
+    SetAside, Stats, TopicStats,
 };
+pub use retry::Retry;
 pub use store::message::{Message, RecordFields};
 pub use store::report::{Damage, History, OpenReport};
 pub use topic::Topic;

@@ -13,6 +13,7 @@ mod lingering;
 mod publishing;
 mod receiving;
 mod removal;
+mod sleeping;
 
 use std::path::Path;
 

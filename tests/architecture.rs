@@ -13,7 +13,7 @@ const ROWS: [&[&str]; 10] = [
     &["engine"],
     &["store"],
     &["commitlog", "consumequeue", "flush", "progress", "config"],
-    &["topic", "io", "layout", "filter"],
+    &["topic", "io", "layout", "filter", "retry"],
     &["codec", "message", "options"],
     &["error"],
     &["id", "clock", "fields"],

@@ -206,7 +206,7 @@ fn a_body_that_does_not_decode_is_passed_over_and_counted() {
     word.ack().unwrap();
     assert!(consumer.recv(Duration::ZERO).unwrap().is_none());
     let stats = queue.stats().unwrap();
-    assert_eq!((stats.groups[0].undecodable, stats.groups[0].backlog), (1, 1));
+    assert_eq!((stats.groups[0].failed, stats.groups[0].backlog), (1, 1));
 }
 
 #[test]

@@ -93,7 +93,7 @@ where
 
 /// Shows all jobs to `see` that the workers have not acknowledged. Before they start: what they have in hand is not shown.
 pub(crate) fn waiting(queue: &Queue, mut see: impl FnMut(&Job)) -> Result<u64, Box<dyn Error>> {
-    let consumer = queue.consumer(JOBS, WORKERS).pull()?;
+    let consumer = queue.consumer(JOBS, WORKERS).poison_guard(u32::MAX).pull()?;
     // Held until the end: a delivery that is dropped comes back at once.
     let mut held = Vec::new();
     loop {

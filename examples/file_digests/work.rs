@@ -94,7 +94,7 @@ impl<'a> Work<'a> {
         let again = known.again;
         let jobs = queue.producer(JOBS)?;
         let results = queue.producer(RESULTS)?;
-        let consumer = queue.consumer(JOBS, WORKERS).pull()?;
+        let consumer = queue.consumer(JOBS, WORKERS).poison_guard(u32::MAX).pull()?;
         let outcome = thread::scope(|scope| {
             let workers: Vec<_> = (0..self.args.workers)
                 .map(|_| {

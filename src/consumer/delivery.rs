@@ -2,17 +2,19 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::time::Duration;
 
-use crate::engine::dispatch::{Dispatch, Held};
+use crate::engine::dispatch::Held;
+use crate::engine::join::Seat;
 use crate::error::{Error, Result};
 use crate::store::message::Message;
-use crate::sync::Arc;
+use crate::sync::{Arc, thread};
 
 /// A received message: the decoded value, its envelope, and the duty to settle it.
 ///
 /// Owns what it needs: it can cross threads and outlive the consumer. It does not keep the queue open, though: after the last
-/// other handle is gone it can be read and no longer acknowledged. Dropped without [`Delivery::ack`], the message is received
-/// again.
+/// other handle is gone it can be read and no longer acknowledged. Dropped without being settled, the message is received
+/// again, and that is no failed attempt; dropped by a panic, it is one.
 #[must_use = "a delivery that is dropped without `ack` is received again"]
 pub struct Delivery<V> {
     value: V,
@@ -21,53 +23,57 @@ pub struct Delivery<V> {
 
 /// The part that settles, apart from the value, so that a value can be moved out. What unwinds drops it, and so gives the
 /// message back.
-pub(super) struct Handle {
+pub(crate) struct Handle {
     message: Message,
-    epoch: u64,
-    dispatch: Arc<Dispatch>,
+    held: Held,
+    seat: Arc<Seat>,
     settled: bool,
 }
 
 impl Handle {
-    pub(super) fn new(message: Message, epoch: u64, dispatch: &Arc<Dispatch>) -> Self {
-        Self { message, epoch, dispatch: Arc::clone(dispatch), settled: false }
+    pub(crate) fn new(message: Message, held: Held, seat: &Arc<Seat>) -> Self {
+        Self { message, held, seat: Arc::clone(seat), settled: false }
     }
 
-    pub(super) fn body(&self) -> &[u8] {
+    pub(crate) fn body(&self) -> &[u8] {
         self.message.body()
     }
 
-    /// The payload does not decode.
-    pub(super) fn park(mut self) {
-        self.settled = true;
-        self.dispatch.park(self.held());
-    }
-
-    fn place(&self) -> (u32, u64) {
-        (self.message.queue().get(), self.message.queue_offset().get())
-    }
-
-    fn held(&self) -> Held {
-        Held { place: self.place(), epoch: self.epoch }
-    }
-
-    fn ack(mut self) -> Result<()> {
-        self.dispatch.ack(self.held(), 0)?;
+    pub(crate) fn ack(mut self) -> Result<()> {
+        self.seat.ack(self.held, 0)?;
         self.settled = true;
         Ok(())
+    }
+
+    /// A failed attempt; the next one comes after `wait`, or after what the group's retries say.
+    pub(crate) fn fail(mut self, wait: Option<Duration>) -> Result<()> {
+        self.settled = true;
+        self.seat.fail(self.held, wait)
+    }
+
+    /// Comes again later, and no attempt is used.
+    pub(crate) fn snooze(mut self, wait: Duration) -> Result<()> {
+        self.settled = true;
+        self.seat.snooze(self.held, wait)
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if !self.settled {
-            self.dispatch.put_back(self.held());
+        if self.settled {
+            return;
+        }
+        if thread::panicking() {
+            // Nobody is left to tell. If the queue is closed, it comes again after the next open.
+            let _ = self.seat.fail(self.held, None);
+        } else {
+            self.seat.put_back(self.held);
         }
     }
 }
 
 impl<V> Delivery<V> {
-    pub(super) fn new(value: V, handle: Handle) -> Self {
+    pub(crate) fn new(value: V, handle: Handle) -> Self {
         Self { value, handle }
     }
 
@@ -80,7 +86,7 @@ impl<V> Delivery<V> {
     /// # Errors
     ///
     /// [`ErrorKind::Full`](crate::ErrorKind::Full) if there is no space (or no file descriptor) to write it down,
-    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) if the group was moved since, [`ErrorKind::Io`](crate::ErrorKind::Io) if the disk
+    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) if the lease ended or the group was moved since, [`ErrorKind::Io`](crate::ErrorKind::Io) if the disk
     /// fails, [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned),
     /// [`ErrorKind::Closed`](crate::ErrorKind::Closed): the message is then received again.
     pub fn ack(self) -> Result<()> {
@@ -93,9 +99,9 @@ impl<V> Delivery<V> {
     ///
     /// As [`Delivery::ack`]. If the disk fails, the message counts as done here and may be received again after the next open.
     pub fn ack_durable(self) -> Result<()> {
-        let dispatch = Arc::clone(&self.handle.dispatch);
+        let seat = Arc::clone(&self.handle.seat);
         self.handle.ack()?;
-        dispatch.sync()
+        seat.sync()
     }
 
     /// Acknowledges the message and hands out its value.
@@ -106,6 +112,60 @@ impl<V> Delivery<V> {
     pub fn into_acked(self) -> Result<V> {
         self.handle.ack()?;
         Ok(self.value)
+    }
+
+    /// Says that handling failed. The message is received again after what the group's [`Retry`](crate::Retry) says; after its last
+    /// attempt it is set aside ([`Group::set_aside`](crate::Group::set_aside)).
+    ///
+    /// When this returns, the death of the process does not undo it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) if the lease ended or the group was moved since,
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    pub fn fail(self) -> Result<()> {
+        self.handle.fail(None)
+    }
+
+    /// As [`Delivery::fail`], and the next attempt comes after `wait`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Delivery::fail`].
+    pub fn retry_after(self, wait: Duration) -> Result<()> {
+        self.handle.fail(Some(wait))
+    }
+
+    /// Gives the message back for `wait`. No attempt is used.
+    ///
+    /// # Errors
+    ///
+    /// As [`Delivery::fail`].
+    pub fn snooze(self, wait: Duration) -> Result<()> {
+        self.handle.snooze(wait)
+    }
+
+    /// The message may be held for `lease` from now on, whatever lease its consumer has.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a lease of nothing; others as [`Delivery::fail`].
+    pub fn extend(&self, lease: Duration) -> Result<()> {
+        if lease.is_zero() {
+            return Err(Error::invalid("a lease of 0 would be over at once"));
+        }
+        self.handle.seat.extend(self.handle.held, lease)
+    }
+
+    /// Which attempt this is: 1 for the first, one more for each that failed. What was dropped, or put off by
+    /// [`Delivery::snooze`], is no failed attempt.
+    pub fn attempt(&self) -> u32 {
+        self.handle.held.failed.attempts.saturating_add(1)
+    }
+
+    /// How often the process died while somebody held this message.
+    pub fn deaths(&self) -> u32 {
+        self.handle.held.failed.deaths
     }
 
     /// The decoded value.
@@ -140,21 +200,21 @@ impl<V> fmt::Debug for Delivery<V> {
 
 /// Acknowledges in runs of consecutive offsets of one queue.
 pub(super) fn ack_all<V>(
-    dispatch: &Arc<Dispatch>,
+    seat: &Arc<Seat>,
     deliveries: impl IntoIterator<Item = Delivery<V>>,
 ) -> Result<()> {
     let mut handles: Vec<Handle> = deliveries.into_iter().map(|d| d.handle).collect();
-    if handles.iter().any(|h| !Arc::ptr_eq(&h.dispatch, dispatch)) {
+    if handles.iter().any(|h| !Arc::ptr_eq(&h.seat, seat)) {
         return Err(Error::invalid("a delivery of another group or topic"));
     }
-    handles.sort_by_key(Handle::place);
+    handles.sort_by_key(|handle| handle.held.place);
     let runs = handles.chunk_by_mut(|a, b| {
-        let ((queue, offset), next) = (a.place(), b.place());
-        (queue, offset + 1) == next && a.epoch == b.epoch
+        let ((queue, offset), next) = (a.held.place, b.held.place);
+        (queue, offset + 1) == next && a.held.token == b.held.token
     });
     for run in runs {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-        dispatch.ack(first.held(), last.place().1 - first.place().1)?;
+        seat.ack(first.held, last.held.place.1 - first.held.place.1)?;
         for handle in run {
             handle.settled = true;
         }

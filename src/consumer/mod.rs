@@ -1,74 +1,28 @@
 //! Consumers: typed handles that receive a topic's messages for a group.
 
+mod builder;
 mod delivery;
+mod futures;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use crate::codec::{Decode, Json};
 use crate::engine::Engine;
-use crate::engine::dispatch::{Dispatch, Wait};
-use crate::error::Result;
-use crate::message::names::validate_group;
+use crate::engine::dispatch::Wait;
+use crate::engine::join::Seat;
+use crate::error::{ErrorKind, Result};
 use crate::options::LONGEST_WAIT;
 use crate::sync::Arc;
 
-use delivery::Handle;
+pub(crate) use delivery::Handle;
 
 pub use crate::engine::join::Start;
+pub use builder::ConsumerBuilder;
 pub use delivery::Delivery;
-
-/// A consumer being set up.
-///
-/// Made by [`Queue::consumer`](crate::Queue::consumer); [`ConsumerBuilder::pull`] finishes it.
-#[must_use = "finish with `pull`"]
-pub struct ConsumerBuilder<T: ?Sized, C = Json> {
-    engine: Arc<Engine>,
-    topic: crate::Topic<T, C>,
-    group: String,
-    start: Start,
-}
-
-impl<T: ?Sized, C> fmt::Debug for ConsumerBuilder<T, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConsumerBuilder")
-            .field("topic", &self.topic)
-            .field("group", &self.group)
-            .field("start", &self.start)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
-    pub(crate) fn new(engine: &Arc<Engine>, topic: crate::Topic<T, C>, group: &str) -> Self {
-        Self { engine: Arc::clone(engine), topic, group: group.to_owned(), start: Start::default() }
-    }
-
-    /// Where the group begins, if it has no progress in this topic yet. Default: [`Start::Earliest`].
-    pub fn start(mut self, start: Start) -> Self {
-        self.start = start;
-        self
-    }
-
-    /// A consumer that asks for messages.
-    ///
-    /// The topic is created if the options allow it. What `start` resolves to is durable when this returns.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if topic or group is not a name,
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the topic does not exist and may not be created.
-    pub fn pull(self) -> Result<Consumer<T, C>> {
-        crate::message::names::validate_topic(self.topic.name())?;
-        validate_group(&self.group)?;
-        let store = self.engine.store();
-        store.check_open()?;
-        let topic = store.topic(self.topic.name())?;
-        let dispatch = self.engine.join(&self.group, &topic, self.start)?;
-        Ok(Consumer { engine: Arc::clone(&self.engine), dispatch, types: PhantomData })
-    }
-}
+pub use futures::{Recv, RecvBatch};
 
 /// Receives the messages of one topic for one group.
 ///
@@ -98,35 +52,35 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
 /// ```
 pub struct Consumer<T: ?Sized, C = Json> {
     engine: Arc<Engine>,
-    dispatch: Arc<Dispatch>,
+    seat: Arc<Seat>,
     types: PhantomData<fn(&T) -> C>,
 }
 
 impl<T: ?Sized, C> Clone for Consumer<T, C> {
     fn clone(&self) -> Self {
-        Self {
-            engine: Arc::clone(&self.engine),
-            dispatch: Arc::clone(&self.dispatch),
-            types: PhantomData,
-        }
+        Self { engine: Arc::clone(&self.engine), seat: Arc::clone(&self.seat), types: PhantomData }
     }
 }
 
 impl<T: ?Sized, C> fmt::Debug for Consumer<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Consumer")
-            .field("topic", self.dispatch.topic().name())
-            .field("group", self.dispatch.group())
+            .field("topic", self.seat.topic().name())
+            .field("group", self.seat.group())
             .finish_non_exhaustive()
     }
 }
 
 impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
+    fn new(engine: Arc<Engine>, seat: Arc<Seat>) -> Self {
+        Self { engine, seat, types: PhantomData }
+    }
+
     /// Receives one message, waiting for it up to `timeout`; `None` when the time is up. Sleeps while it waits, and is woken
     /// by the message's arrival. `Duration::ZERO` does not wait.
     ///
-    /// A message whose body does not decode is passed over and tried again later (after 10 s, 30 s, 1 min … 2 h);
-    /// [`Queue::stats`](crate::Queue::stats) counts those that wait.
+    /// A message whose body does not decode is a failed attempt: it is passed over and tried again later, as the group's
+    /// [`Retry`](crate::Retry) says.
     ///
     /// # Errors
     ///
@@ -136,16 +90,14 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     /// - [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) when everything visible was received from a store that has
     ///   stopped writing.
     pub fn recv(&self, timeout: Duration) -> Result<Option<Delivery<C::Owned>>> {
-        let mut wait = Wait::up_to(timeout.min(LONGEST_WAIT));
+        let mut wait = Wait::up_to(timeout);
         loop {
             let mut taken = None;
-            let mut put =
-                |message, epoch| taken = Some(Handle::new(message, epoch, &self.dispatch));
-            self.dispatch.take(1, &mut wait, &mut put)?;
+            let mut put = |message, held| taken = Some(Handle::new(message, held, &self.seat));
+            self.seat.take(1, &mut wait, &mut put)?;
             let Some(handle) = taken else { return Ok(None) };
-            match C::decode(handle.body()) {
-                Ok(value) => return Ok(Some(Delivery::new(value, handle))),
-                Err(_) => handle.park(),
+            if let Some(delivery) = decoded::<T, C>([handle])?.pop() {
+                return Ok(Some(delivery));
             }
         }
     }
@@ -156,23 +108,15 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     ///
     /// As [`Consumer::recv`].
     pub fn recv_batch(&self, max: usize, timeout: Duration) -> Result<Vec<Delivery<C::Owned>>> {
-        let mut wait = Wait::up_to(timeout.min(LONGEST_WAIT));
+        let mut wait = Wait::up_to(timeout);
         let mut deliveries = Vec::new();
         while deliveries.is_empty() && max > 0 {
-            // All of them first: a codec that panics must not strand those behind.
             let mut handles = Vec::new();
-            let mut put =
-                |message, epoch| handles.push(Handle::new(message, epoch, &self.dispatch));
-            if self.dispatch.take(max, &mut wait, &mut put)? == 0 {
+            let mut put = |message, held| handles.push(Handle::new(message, held, &self.seat));
+            if self.seat.take(max, &mut wait, &mut put)? == 0 {
                 break;
             }
-            deliveries.reserve(handles.len());
-            for handle in handles {
-                match C::decode(handle.body()) {
-                    Ok(value) => deliveries.push(Delivery::new(value, handle)),
-                    Err(_) => handle.park(),
-                }
-            }
+            deliveries = decoded::<T, C>(handles)?;
         }
         Ok(deliveries)
     }
@@ -187,8 +131,8 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
                     Ok(Some(delivery)) => return Some(Ok(delivery)),
                     Ok(None) => {}
                     Err(e) => {
-                        let closed = e.kind() == crate::ErrorKind::Closed;
-                        stopped = closed || e.kind() == crate::ErrorKind::Poisoned;
+                        let closed = e.kind() == ErrorKind::Closed;
+                        stopped = closed || e.kind() == ErrorKind::Poisoned;
                         return (!closed).then_some(Err(e));
                     }
                 }
@@ -204,6 +148,36 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     ///
     /// As [`Delivery::ack`]; those not acknowledged are received again.
     pub fn ack_all(&self, deliveries: impl IntoIterator<Item = Delivery<C::Owned>>) -> Result<()> {
-        delivery::ack_all(&self.dispatch, deliveries)
+        delivery::ack_all(&self.seat, deliveries)
+    }
+}
+
+/// Those whose body decodes. The others are failed attempts; their bytes stay as they are. A codec that panics fails the message that it
+/// panics at; the panic goes on when the others are given back.
+fn decoded<T: ?Sized, C: Decode<T>>(
+    handles: impl IntoIterator<Item = Handle>,
+) -> Result<Vec<Delivery<C::Owned>>> {
+    let mut handles = handles.into_iter();
+    let mut deliveries = Vec::with_capacity(handles.size_hint().0);
+    while let Some(handle) = handles.next() {
+        match catch_unwind(AssertUnwindSafe(|| C::decode(handle.body()))) {
+            Ok(Ok(value)) => deliveries.push(Delivery::new(value, handle)),
+            Ok(Err(_)) => undecodable(handle)?,
+            Err(panic) => {
+                let _ = undecodable(handle);
+                handles.for_each(drop);
+                drop(deliveries);
+                resume_unwind(panic);
+            }
+        }
+    }
+    Ok(deliveries)
+}
+
+fn undecodable(handle: Handle) -> Result<()> {
+    match handle.fail(None) {
+        // Somebody else has it by now.
+        Err(e) if e.kind() == ErrorKind::Stale => Ok(()),
+        other => other,
     }
 }

@@ -119,7 +119,8 @@ impl Drop for Said<'_> {
         let Closer { groups, closing, .. } = self.closer;
         *closing.state.lock() = State::Over(outcome);
         closing.over.notify_all();
-        let dispatches: Vec<_> = groups.lock().values().map(Arc::clone).collect();
+        let dispatches: Vec<_> =
+            groups.lock().values().map(|hall| Arc::clone(&hall.dispatch)).collect();
         for dispatch in dispatches {
             dispatch.wake_all();
         }

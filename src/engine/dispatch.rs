@@ -1,32 +1,101 @@
 //! Handing a topic's messages to the consumers of one group.
 //!
 //! One dispatch per group and topic, shared by all its consumers: each message goes to one of them at a time. What was handed
-//! out and not acknowledged comes back when it is dropped, or when the store is opened again.
+//! out and not acknowledged comes back when it is dropped, when it failed and has waited, when its lease ends, or when the store is
+//! opened again.
+//!
+//! A message on its way out is in nobody's hands for a moment: taken from its [`Position`] under the dispatch's lock, loaded and
+//! filtered without it, and then handed out under the journal's lock. If the group is moved in between, the cursor's epoch has
+//! changed and the message is let go. So the dispatch's lock, for which a sender may wait that announces a message, is never held
+//! over the disk's work for a journal.
 
+mod find;
+mod lanes;
 mod settle;
+mod waiting;
 
-use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::consumequeue::format::Unit;
 use crate::error::{Error, ErrorKind, Result};
-use crate::flush::Waited;
-use crate::progress::Cursor;
+use crate::filter::Filter;
+use crate::progress::{Cursor, Failed};
+use crate::retry::Retry;
 use crate::store::Store;
 use crate::store::message::Message;
-use crate::store::read::{Ahead, View};
 use crate::store::topics::{Listener, Topic};
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, Weak};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Weak};
+
+use find::State;
+
+pub(crate) use lanes::Order;
+pub(crate) use waiting::{Asleep, Wait};
 
 /// A message's place in its topic.
 pub(crate) type Place = (u32, u64);
+
+/// A message on its way to a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Spot {
+    place: Place,
+    /// When it was found, as its cursor counts: void once the group is moved.
+    epoch: u64,
+}
 
 /// A message in somebody's hands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) place: Place,
-    /// When it was taken, as its cursor counts: void once the group is moved.
-    pub(crate) epoch: u64,
+    epoch: u64,
+    /// What settling it has to show.
+    pub(crate) token: u64,
+    /// How it failed before.
+    pub(crate) failed: Failed,
+}
+
+/// What all consumers of a group agree on in a topic.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Terms {
+    pub(crate) filter: Filter,
+    pub(crate) retry: Retry,
+    /// How long a consumer may hold a message.
+    pub(crate) lease: Option<Duration>,
+    /// After so many deaths of the process with a message in hand, it is set aside.
+    pub(crate) deaths: u32,
+    pub(crate) order: Order,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            filter: Filter::all(),
+            retry: Retry::default(),
+            lease: None,
+            deaths: 20,
+            order: Order::Free,
+        }
+    }
+}
+
+impl Terms {
+    /// Whether a message with these failures is not handed out any more.
+    pub(crate) fn sets_aside(&self, failed: Failed) -> bool {
+        failed.deaths >= self.deaths || self.retry.is_over(failed.attempts)
+    }
+
+    /// How another consumer's terms differ.
+    pub(crate) fn difference(&self, other: &Self) -> Option<&'static str> {
+        let same = [
+            (self.filter == other.filter, "filter"),
+            (self.retry == other.retry, "retries"),
+            (self.lease == other.lease, "lease"),
+            (self.deaths == other.deaths, "poison guard"),
+            (self.order == other.order, "order"),
+        ];
+        same.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
+    }
 }
 
 /// The messages of one topic for one group.
@@ -37,69 +106,23 @@ pub(crate) struct Dispatch {
     group: Arc<str>,
     /// One per queue, in order.
     cursors: Vec<Cursor>,
-    /// Protects what was handed out. Taken before a queue's tail and a cursor, never while holding them.
+    terms: Terms,
+    /// Protects what is to be handed out. Taken before a queue's tail and a cursor, never while holding them.
     state: Mutex<State>,
-    /// How many were handed out and are not settled.
-    in_flight: AtomicUsize,
-    /// Whether there may be attempts to forget.
-    any_undecodable: AtomicBool,
     ready: Condvar,
-}
-
-#[derive(Debug)]
-struct State {
-    queues: Vec<Position>,
-    /// The queue to look at first next time.
-    turn: usize,
-    /// Undecodable messages, and when they are tried again.
-    parked: BTreeSet<(Instant, Place)>,
-    attempts: HashMap<Place, usize>,
-}
-
-#[derive(Debug)]
-struct Position {
-    next: u64,
-    /// Below this, some messages were acknowledged before the store was opened.
-    acked_below: u64,
-    /// Handed out before, and to be handed out again.
-    returned: BTreeSet<u64>,
-    ahead: Ahead,
+    /// Times are counted from here.
+    began: Instant,
+    /// No lease ends earlier: milliseconds from the beginning. `u64::MAX`: none ends.
+    first_lease: AtomicU64,
+    /// Whether there may be drops to forget.
+    any_drops: AtomicBool,
 }
 
 /// As many are taken under one lock.
 const RUN: usize = 1024;
 
-impl Position {
-    /// Begins at an offset, with nothing in anybody's hands.
-    fn at(next: u64, acked_below: u64) -> Self {
-        Self { next, acked_below, returned: BTreeSet::new(), ahead: Ahead::default() }
-    }
-}
-
-/// How long a receiver waits. The clock is read when it has to.
-#[derive(Debug)]
-pub(crate) struct Wait {
-    timeout: Duration,
-    deadline: Option<Instant>,
-}
-
-impl Wait {
-    pub(crate) fn up_to(timeout: Duration) -> Self {
-        Self { timeout, deadline: None }
-    }
-
-    fn deadline(&mut self, store: &Store) -> Instant {
-        *self.deadline.get_or_insert_with(|| store.clock.now() + self.timeout)
-    }
-}
-
-/// What the next message is, or why there is none.
-enum Found {
-    Unit(Held, Unit),
-    /// The next one is not durable yet.
-    After(u64),
-    Nothing,
-}
+/// So often one poll of a future looks, if nothing passes the filter.
+const POLL_LOOKS: u32 = 16;
 
 impl Dispatch {
     pub(crate) fn new(
@@ -107,23 +130,19 @@ impl Dispatch {
         topic: &Arc<Topic>,
         group: &str,
         cursors: Vec<Cursor>,
+        terms: Terms,
     ) -> Arc<Self> {
-        let queues =
-            cursors.iter().map(|cursor| Position::at(cursor.watermark(), cursor.reach())).collect();
         let dispatch = Arc::new(Self {
             store: Arc::clone(store),
             topic: Arc::clone(topic),
             group: group.into(),
+            state: Mutex::new(State::at_the_watermarks(&cursors)),
             cursors,
-            state: Mutex::new(State {
-                queues,
-                turn: 0,
-                parked: BTreeSet::new(),
-                attempts: HashMap::new(),
-            }),
-            in_flight: AtomicUsize::new(0),
-            any_undecodable: AtomicBool::new(false),
+            terms,
             ready: Condvar::new(),
+            began: store.clock.now(),
+            first_lease: AtomicU64::new(u64::MAX),
+            any_drops: AtomicBool::new(false),
         });
         let weak: Weak<Self> = Arc::downgrade(&dispatch);
         topic.listen(weak);
@@ -138,17 +157,22 @@ impl Dispatch {
         &self.group
     }
 
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> u64 {
+        self.cursors.iter().map(Cursor::in_hands).sum()
+    }
+
     #[cfg(test)]
     pub(super) fn hold(&self) -> impl Sized {
         self.state.lock()
     }
 
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn undecodable(&self) -> usize {
-        self.state.lock().attempts.len()
+    fn cursor(&self, queue: u32) -> Result<&Cursor> {
+        self.cursors.get(queue as usize).ok_or_else(Error::closed)
     }
 
     /// Takes up to `max` messages, waiting for the first one, and hands each to `out`. Returns how many there were.
@@ -157,206 +181,215 @@ impl Dispatch {
     pub(crate) fn take(
         &self,
         max: usize,
-        wait: &mut Wait,
-        out: &mut dyn FnMut(Message, u64),
+        wait: &mut Wait<'_>,
+        out: &mut dyn FnMut(Message, Held),
     ) -> Result<usize> {
-        let (mut taken, mut more) = (0, Vec::new());
         let mut at_once = Wait::up_to(Duration::ZERO);
-        loop {
-            let wait = if taken == 0 { &mut *wait } else { &mut at_once };
-            let first = match self.reserve((max - taken).min(RUN), wait, &mut more) {
-                Ok(Some(first)) => first,
-                Ok(None) => return Ok(taken),
-                // Said by the next call, which meets it first.
-                Err(_) if taken > 0 => return Ok(taken),
-                Err(e) => return Err(e),
-            };
-            let is_run = more.len() + 1 == RUN;
-            let mut reserved = std::iter::once(first).chain(more.drain(..));
-            while let Some((held, unit)) = reserved.next() {
-                match self.store.load(&self.topic, held.place, unit) {
-                    Ok(message) => {
-                        taken += 1;
-                        out(message, held.epoch);
-                    }
-                    // It was removed meanwhile, and is nobody's business any more.
-                    Err(removed) if removed.kind() == ErrorKind::NotFound => self.landed(1),
-                    Err(e) => {
-                        let said = taken == 0;
-                        if said && e.kind() == ErrorKind::Corrupt {
-                            self.landed(1);
-                        } else {
-                            // It could not be read now, which says nothing about the message; or it is said by the next call.
-                            self.put_back(held);
-                        }
-                        reserved.for_each(|(held, _)| self.put_back(held));
-                        return if said { Err(e) } else { Ok(taken) };
-                    }
-                }
-            }
-            drop(reserved);
-            if taken > 0 && (taken >= max || !is_run) {
-                return Ok(taken);
-            }
+        let look = |first: bool, want: usize, found: &mut Found| {
+            Poll::Ready(self.reserve(want, if first { &mut *wait } else { &mut at_once }, found))
+        };
+        match self.take_with(max, look, out) {
+            Poll::Ready(taken) => taken,
+            Poll::Pending => Ok(0),
         }
     }
 
-    /// Waits for a message and counts it as in flight; what else is there, up to `max` in all, goes to `more`. `None` when the
-    /// time is up.
-    fn reserve(
+    /// Takes messages as `look` finds them, which is told whether they are the first, and how many are wanted.
+    fn take_with(
         &self,
         max: usize,
-        wait: &mut Wait,
-        more: &mut Vec<(Held, Unit)>,
-    ) -> Result<Option<(Held, Unit)>> {
+        mut look: impl FnMut(bool, usize, &mut Found) -> Poll<Result<bool>>,
+        out: &mut dyn FnMut(Message, Held),
+    ) -> Poll<Result<usize>> {
+        let (mut taken, mut found) = (0, Found::default());
+        // While nothing passes the filter, more and more are looked at together.
+        let mut ask = 1;
         loop {
-            self.store.check_open()?;
-            let mut state = self.state.lock();
-            match self.find(&mut state)? {
-                Found::Unit(held, unit) => {
-                    while more.len() + 1 < max {
-                        // An error is said by the next call, which meets it first.
-                        match self.find(&mut state) {
-                            Ok(Found::Unit(held, unit)) => more.push((held, unit)),
-                            Ok(Found::Nothing) | Err(_) => break,
-                            Ok(Found::After(_)) => {
-                                self.ready.notify_one();
-                                break;
-                            }
-                        }
-                    }
-                    return Ok(Some((held, unit)));
+            let want = (max - taken).max(ask).min(RUN);
+            match look(taken == 0, want, &mut found) {
+                Poll::Ready(Ok(true)) => {}
+                // An error is said by the next call, which meets it first.
+                Poll::Ready(Ok(false)) | Poll::Pending if taken > 0 => {
+                    return Poll::Ready(Ok(taken));
                 }
-                Found::After(position) => {
-                    drop(state);
-                    let visible = self.await_visible(position, wait.deadline(&self.store));
-                    if !matches!(visible, Ok(true)) {
-                        // Somebody else who sleeps may have more time.
-                        self.wake_one();
-                        return visible.map(|_| None);
-                    }
-                }
-                Found::Nothing => {
-                    self.store.check_writable()?;
-                    let deadline = wait.deadline(&self.store);
-                    if wait.timeout.is_zero() || self.store.clock.now() >= deadline {
-                        return Ok(None);
-                    }
-                    let _asleep = self.topic.sleep();
-                    match self.find(&mut state)? {
-                        Found::Nothing => {
-                            let due = state.parked.first().map_or(deadline, |(at, _)| *at);
-                            let _ = self.ready.wait_until(&mut state, due.min(deadline));
-                        }
-                        Found::After(_) => {}
-                        Found::Unit(held, unit) => return Ok(Some((held, unit))),
-                    }
-                }
+                Poll::Ready(Err(_)) if taken > 0 => return Poll::Ready(Ok(taken)),
+                Poll::Ready(looked) => return Poll::Ready(looked.map(|_| 0)),
+                Poll::Pending => return Poll::Pending,
             }
-        }
-    }
-
-    /// `false` when the deadline came first.
-    fn await_visible(&self, position: u64, deadline: Instant) -> Result<bool> {
-        match self.store.await_durable(position, deadline) {
-            Waited::Durable => Ok(true),
-            Waited::TimedOut => Ok(false),
-            Waited::Failed => {
-                self.store.check_writable()?;
-                Err(Error::closed())
-            }
-        }
-    }
-
-    /// The next message to hand out. Counts it as in flight.
-    fn find(&self, state: &mut State) -> Result<Found> {
-        let now = (!state.parked.is_empty()).then(|| self.store.clock.now());
-        while let (Some(now), Some(&(at, (queue, offset)))) = (now, state.parked.first()) {
-            if at > now {
-                break;
-            }
-            state.parked.pop_first();
-            if let Some(position) = state.queues.get_mut(queue as usize) {
-                position.returned.insert(offset);
-            }
-        }
-        let count = state.queues.len();
-        let mut after = None;
-        for step in 0..count {
-            let at = (state.turn + step) % count;
-            let (Some(position), Some(cursor)) = (state.queues.get_mut(at), self.cursors.get(at))
-            else {
-                continue;
+            let all = found.units.len() == want;
+            let now = match self.hand_out(&mut found, max - taken, taken == 0, out) {
+                Ok(now) => now,
+                Err(e) => return Poll::Ready(Err(e)),
             };
-            let found = self.find_in(position, cursor).inspect_err(|_| {
-                // The others come first next time.
-                state.turn = (at + 1) % count;
-                // What this receiver was woken for is still there.
-                self.ready.notify_one();
-            })?;
-            match found {
-                Found::Unit(held, unit) => {
-                    state.turn = (at + 1) % count;
-                    self.in_flight.fetch_add(1, Ordering::Relaxed);
-                    return Ok(Found::Unit(held, unit));
-                }
-                Found::After(end) => after = Some(after.map_or(end, |first: u64| first.min(end))),
-                Found::Nothing => {}
+            taken += now;
+            if taken > 0 && (taken >= max || !all || now == 0) {
+                return Poll::Ready(Ok(taken));
             }
+            ask = (want * 2).min(RUN);
         }
-        Ok(after.map_or(Found::Nothing, Found::After))
     }
 
-    fn find_in(&self, position: &mut Position, cursor: &Cursor) -> Result<Found> {
-        let queue = cursor.queue();
-        loop {
-            let again = position.returned.first().copied();
-            let offset = match again {
-                Some(offset) => offset,
-                None if position.next < position.acked_below => cursor.next_unacked(position.next),
-                None => position.next,
-            };
-            let view = self.store.view(&self.topic, queue, offset, &mut position.ahead)?;
-            match view {
-                View::Unit(unit) => {
-                    if again.is_some() {
-                        position.returned.remove(&offset);
+    /// As [`Dispatch::take`], for a future, which `asleep` belongs to. Some thousand messages that the filter does not want are passed over
+    /// in one call at most.
+    pub(crate) fn poll_take(
+        &self,
+        max: usize,
+        wait: &mut Wait<'_>,
+        (asleep, waker): (&mut Asleep, &Waker),
+        out: &mut dyn FnMut(Message, Held),
+    ) -> Poll<Result<usize>> {
+        let mut at_once = Wait::up_to(Duration::ZERO);
+        let mut looks = 0;
+        let look = |first: bool, want: usize, found: &mut Found| {
+            looks += 1;
+            if !first {
+                return Poll::Ready(self.reserve(want, &mut at_once, found));
+            }
+            if looks > POLL_LOOKS {
+                if wait.has_run_out(&self.store) {
+                    self.wake_one();
+                    return Poll::Ready(Ok(false));
+                }
+                asleep.owe();
+                waker.wake_by_ref();
+                return Poll::Pending;
+            }
+            self.poll_reserve(want, wait, (asleep, waker), found)
+        };
+        self.take_with(max, look, out)
+    }
+
+    /// Loads what was found, passes over what the filter does not want, and hands out up to `max` messages. Says how many.
+    fn hand_out(
+        &self,
+        found: &mut Found,
+        max: usize,
+        say_errors: bool,
+        out: &mut dyn FnMut(Message, Held),
+    ) -> Result<usize> {
+        for (queue, epoch, range) in found.passed.drain(..) {
+            self.pass(queue, epoch, range);
+        }
+        if self.cursors.len() > 1 {
+            // What follows each other in a queue is handed out together.
+            found.units.sort_unstable_by_key(|(spot, _)| spot.place);
+        }
+        let mut taken = 0;
+        let mut run = Run::default();
+        let mut units = found.units.drain(..);
+        for (spot, unit) in units.by_ref() {
+            match self.store.load(&self.topic, spot.place, unit) {
+                Ok(message) if self.wants(spot, &message) => {
+                    if !run.goes_on_with(spot) {
+                        taken += self.deal(&mut run, out)?;
+                    }
+                    run.add(spot, message);
+                    if taken + run.messages.len() == max {
+                        break;
+                    }
+                }
+                Ok(_) => {
+                    let (queue, offset) = spot.place;
+                    self.pass(queue, spot.epoch, offset..offset + 1);
+                }
+                // It was removed meanwhile, and is nobody's business any more.
+                Err(removed) if removed.kind() == ErrorKind::NotFound => self.gone(spot.place),
+                Err(e) => {
+                    let said = say_errors && taken == 0 && run.messages.is_empty();
+                    if !said || e.kind() != ErrorKind::Corrupt {
+                        // It could not be read now, which says nothing about the message; or it is said by the next call.
+                        self.not_taken(std::iter::once(spot));
                     } else {
-                        position.next = offset + 1;
+                        self.gone(spot.place);
                     }
-                    let held = Held { place: (queue, offset), epoch: cursor.epoch() };
-                    return Ok(Found::Unit(held, unit));
-                }
-                View::After(end) => return Ok(Found::After(end)),
-                View::Nothing => return Ok(Found::Nothing),
-                // Retention took it away.
-                View::Removed(min) => {
-                    position.returned = position.returned.split_off(&min);
-                    position.next = position.next.max(min);
+                    self.not_taken(units.map(|(spot, _)| spot));
+                    if said {
+                        return Err(e);
+                    }
+                    return Ok(taken + self.deal(&mut run, out)?);
                 }
             }
         }
+        self.not_taken(units.map(|(spot, _)| spot));
+        Ok(taken + self.deal(&mut run, out)?)
     }
 
-    fn wake_one(&self) {
-        let _state = self.state.lock();
-        self.ready.notify_one();
+    fn wants(&self, spot: Spot, message: &Message) -> bool {
+        // What was handed out before is not filtered again.
+        self.terms.filter.matches(message)
+            || self.cursor(spot.place.0).is_ok_and(|cursor| cursor.failed(spot.place.1).is_some())
     }
 
-    pub(crate) fn wake_all(&self) {
-        let _state = self.state.lock();
-        self.ready.notify_all();
+    /// Counts messages as done that the filter does not want. If that cannot be written down now, they are looked at again later.
+    fn pass(&self, queue: u32, epoch: u64, range: Range<u64>) {
+        let Ok(cursor) = self.cursor(queue) else { return };
+        let passed = self.store.progress.pass(cursor, epoch, range);
+        if self.store.progressed(passed).is_ok() {
+            self.store.acknowledged();
+        }
+    }
+
+    /// Puts a run into a consumer's hands.
+    fn deal(&self, run: &mut Run, out: &mut dyn FnMut(Message, Held)) -> Result<usize> {
+        let Some(Spot { place: (queue, first), epoch }) = run.first.take() else { return Ok(0) };
+        let count = run.messages.len();
+        let until = self.terms.lease.map(|lease| self.store.clock.now() + lease);
+        let range = first..first + u64::try_from(count).unwrap_or(0);
+        let taken = self.store.progress.take(self.cursor(queue)?, epoch, range, until)?;
+        let Some(taken) = taken else {
+            // The group was moved.
+            run.messages.clear();
+            return Ok(0);
+        };
+        if let Some(until) = until {
+            self.lease_ends(until);
+        }
+        for (offset, message) in (first..).zip(run.messages.drain(..)) {
+            let known = taken.failed.iter().find(|(failed, _)| *failed == offset);
+            let failed = known.map(|(_, failed)| *failed).unwrap_or_default();
+            out(message, Held { place: (queue, offset), epoch, token: taken.token, failed });
+        }
+        Ok(count)
+    }
+}
+
+/// What a look at the queues brought.
+#[derive(Debug, Default)]
+struct Found {
+    units: Vec<(Spot, Unit)>,
+    /// Queue, epoch and offsets of what the filter does not want.
+    passed: Vec<(u32, u64, Range<u64>)>,
+}
+
+/// Messages that follow each other in a queue, loaded.
+#[derive(Debug, Default)]
+struct Run {
+    first: Option<Spot>,
+    messages: Vec<Message>,
+}
+
+impl Run {
+    fn goes_on_with(&self, spot: Spot) -> bool {
+        self.first.is_some_and(|Spot { place: (queue, first), epoch }| {
+            let next = first + u64::try_from(self.messages.len()).unwrap_or(0);
+            epoch == spot.epoch && (queue, next) == spot.place
+        })
+    }
+
+    fn add(&mut self, spot: Spot, message: Message) {
+        self.first.get_or_insert(spot);
+        self.messages.push(message);
     }
 }
 
 impl Listener for Dispatch {
     fn arrived(&self, count: usize) {
         // The lock makes sure that a consumer which found nothing is asleep by now.
-        let _state = self.state.lock();
+        let state = self.state.lock();
         if count == 1 {
-            self.ready.notify_one();
+            self.rouse_one(state);
         } else {
-            self.ready.notify_all();
+            self.rouse_all(state);
         }
     }
 }

@@ -1,16 +1,17 @@
 //! How a group comes to a topic, and where it begins.
 
+use std::ops::Deref;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::QueueOffset;
 use crate::progress::Cursor;
 use crate::store::Store;
 use crate::store::topics::Topic;
-use crate::sync::Arc;
+use crate::sync::{Arc, Weak};
 
 use super::Engine;
-use super::dispatch::Dispatch;
+use super::dispatch::{Dispatch, Terms};
 
 /// Where a group begins that has no progress yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,19 +46,73 @@ impl Start {
     }
 }
 
+/// A hold on a dispatch, of consumers and of what is in their hands: while there is one, its terms stay.
+#[derive(Debug)]
+pub(crate) struct Seat(Arc<Dispatch>);
+
+impl Deref for Seat {
+    type Target = Arc<Dispatch>;
+
+    fn deref(&self) -> &Arc<Dispatch> {
+        &self.0
+    }
+}
+
+/// A dispatch, and who is there.
+#[derive(Debug)]
+pub(super) struct Hall {
+    pub(super) dispatch: Arc<Dispatch>,
+    seat: Weak<Seat>,
+}
+
+impl Hall {
+    fn sit_down(&mut self) -> Arc<Seat> {
+        let seat = Arc::new(Seat(Arc::clone(&self.dispatch)));
+        self.seat = Arc::downgrade(&seat);
+        seat
+    }
+}
+
 impl Engine {
+    /// What the consumers of a group agree on in a topic; where none came yet, what they would by default.
+    pub(crate) fn terms(&self, group: &str, topic: &str) -> Terms {
+        let groups = self.groups.lock();
+        let there = groups.get(&(group.to_owned(), topic.to_owned()));
+        there.map(|hall| hall.dispatch.terms().clone()).unwrap_or_default()
+    }
+
     /// The one dispatch of a group in a topic. What `start` resolves to, where the group has no progress yet, is durable when this returns.
+    ///
+    /// Whoever names no terms takes those that are there.
     pub(crate) fn join(
         &self,
         group: &str,
         topic: &Arc<Topic>,
         start: Start,
-    ) -> Result<Arc<Dispatch>> {
+        terms: Option<Terms>,
+    ) -> Result<Arc<Seat>> {
         let store = self.store();
-        self.dispatch(group, topic.name(), || {
-            let cursors = cursors(store, topic, group, start)?;
-            Ok(Dispatch::new(store, topic, group, cursors))
-        })
+        let mut groups = self.groups.lock();
+        let key = (group.to_owned(), topic.name().to_string());
+        if let Some(there) = groups.get_mut(&key) {
+            let differs = terms.as_ref().and_then(|terms| there.dispatch.terms().difference(terms));
+            match (there.seat.upgrade(), differs) {
+                (Some(seat), None) => return Ok(seat),
+                (None, None) => return Ok(there.sit_down()),
+                (Some(_), Some(what)) => {
+                    let what = format!("other consumers of group {group} have another {what}");
+                    return Err(Error::invalid(what));
+                }
+                // Nobody consumes, and nothing is in anybody's hands.
+                (None, Some(_)) => drop(groups.remove(&key)),
+            }
+        }
+        let cursors = cursors(store, topic, group, start)?;
+        let dispatch = Dispatch::new(store, topic, group, cursors, terms.unwrap_or_default());
+        let mut hall = Hall { dispatch, seat: Weak::new() };
+        let seat = hall.sit_down();
+        groups.insert(key, hall);
+        Ok(seat)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::store::close::Closed;
 use crate::sync::{Arc, Mutex};
 
 use closing::{Closer, Closing};
-use dispatch::Dispatch;
+use join::Hall;
 
 /// Size of the log's files in memory, and of its queues' files: small, so that memory is given back early, but the largest
 /// message fits.
@@ -38,7 +38,7 @@ pub(crate) struct Engine {
 }
 
 /// By group and topic.
-type Groups = Mutex<HashMap<(String, String), Arc<Dispatch>>>;
+type Groups = Mutex<HashMap<(String, String), Hall>>;
 
 impl Engine {
     pub(crate) fn open(root: &Path, options: &Options) -> Result<Arc<Self>> {
@@ -74,24 +74,9 @@ impl Engine {
         &self.store
     }
 
-    /// The one dispatch of a group and topic in this process.
-    pub(crate) fn dispatch(
-        &self,
-        group: &str,
-        topic: &str,
-        make: impl FnOnce() -> Result<Arc<Dispatch>>,
-    ) -> Result<Arc<Dispatch>> {
-        let mut groups = self.groups.lock();
-        if let Some(dispatch) = groups.get(&(group.to_owned(), topic.to_owned())) {
-            return Ok(Arc::clone(dispatch));
-        }
-        let dispatch = make()?;
-        groups.insert((group.to_owned(), topic.to_owned()), Arc::clone(&dispatch));
-        Ok(dispatch)
-    }
-
-    pub(crate) fn dispatches(&self) -> Vec<Arc<Dispatch>> {
-        self.groups.lock().values().map(Arc::clone).collect()
+    #[cfg(test)]
+    pub(crate) fn dispatches(&self) -> Vec<Arc<dispatch::Dispatch>> {
+        self.groups.lock().values().map(|hall| Arc::clone(&hall.dispatch)).collect()
     }
 
     /// See [`Queue::close`](crate::Queue::close).

@@ -15,8 +15,10 @@ use crate::sync::{AtomicBool, AtomicUsize, Condvar, Ordering};
 use crate::{ErrorKind, Start};
 
 mod closing;
+mod ordered;
 mod races;
 mod receiving;
+mod sleeping;
 
 /// Memory whose syncs of log files wait while the gate is shut.
 #[derive(Debug)]

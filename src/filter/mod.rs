@@ -131,10 +131,6 @@ impl Filter {
     }
 
     /// Whether an entry of a queue may be of a message that passes. `false` is certain.
-    #[cfg_attr(
-        not(any(test, fuzzing)),
-        expect(dead_code, reason = "consumers will look at a queue's entries with it")
-    )]
     pub(crate) fn may_match(&self, tags_code: i64) -> bool {
         match &self.0.kind {
             Kind::Tags(tags) => tags.may_match(tags_code),

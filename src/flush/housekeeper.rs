@@ -9,6 +9,8 @@ use crate::clock::Clock;
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, Ordering};
 
+use super::timers::{Timer, Timers};
+
 /// The housekeeping thread's orders.
 #[derive(Debug)]
 pub(crate) struct Housekeeper {
@@ -22,7 +24,7 @@ pub(crate) struct Housekeeper {
 #[derive(Debug, Default)]
 struct Orders {
     asked: Asked,
-    timers: Vec<(Instant, Waker)>,
+    timers: Timers,
     stop: bool,
 }
 
@@ -83,20 +85,35 @@ impl Housekeeper {
         self.wake.notify_one();
     }
 
-    /// Has `waker` woken at `at`, or at an earlier time it asked for before.
-    pub(crate) fn wake_at(&self, at: Instant, waker: &Waker) {
-        let mut orders = self.orders.lock();
-        super::wake_at_first(&mut orders.timers, at, waker);
-        self.wake.notify_one();
+    /// Has `waker` woken at `at`, instead of what the timer was set to.
+    pub(crate) fn wake_at(&self, timer: &mut Timer, at: Instant, waker: &Waker) {
+        let (first, old) = self.orders.lock().timers.set(timer, at, waker);
+        if first {
+            self.wake.notify_one();
+        }
+        drop(old);
+    }
+
+    /// Nobody waits for the time any more.
+    pub(crate) fn forget(&self, timer: &mut Timer) {
+        if timer.is_set() {
+            let old = self.orders.lock().timers.clear(timer);
+            drop(old);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn timers(&self) -> usize {
+        self.orders.lock().timers.len()
     }
 
     pub(crate) fn stop(&self) {
         let mut orders = self.orders.lock();
         orders.stop = true;
-        let timers = std::mem::take(&mut orders.timers);
+        let timers = orders.timers.take_all();
         self.wake.notify_all();
         drop(orders);
-        super::wake_all(timers.into_iter().map(|(_, waker)| waker));
+        super::wake_all(timers);
     }
 
     pub(crate) fn spawn<T: House + 'static>(
@@ -114,8 +131,7 @@ impl Housekeeper {
         let mut orders = self.orders.lock();
         while !orders.stop {
             let now = self.clock.now();
-            let due: Vec<Waker> =
-                orders.timers.extract_if(.., |(at, _)| *at <= now).map(|(_, w)| w).collect();
+            let due = orders.timers.due(now);
             let asked = std::mem::take(&mut orders.asked);
             if asked != Asked::default() || !due.is_empty() {
                 drop(orders);
@@ -134,7 +150,7 @@ impl Housekeeper {
                 orders = self.orders.lock();
                 continue;
             }
-            match orders.timers.iter().map(|(at, _)| *at).min() {
+            match orders.timers.first() {
                 Some(at) => {
                     let _ = self.wake.wait_until(&mut orders, at);
                 }

@@ -6,6 +6,7 @@
 //! unsynced or asked for. What must not wait behind a slow sync (space, time-outs) is the [`housekeeper`]'s.
 
 pub(crate) mod housekeeper;
+mod timers;
 
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use crate::error::Result;
 use crate::options::COMMIT_INTERVAL;
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, Weak};
+
+pub(crate) use timers::Timer;
 
 /// What the flusher drives. Every method may be called from any thread; a failure is dealt with (by poisoning) before
 /// the method returns.
@@ -75,7 +78,7 @@ struct Orders {
 }
 
 /// Notes that `waker` waits for `at`. One task may wait for several: the first wakes it, and it comes again with the next.
-fn wake_at_first<T: Ord + Copy>(waiting: &mut Vec<(T, Waker)>, at: T, waker: &Waker) {
+fn wake_at_first(waiting: &mut Vec<(u64, Waker)>, at: u64, waker: &Waker) {
     match waiting.iter_mut().find(|(_, known)| known.will_wake(waker)) {
         Some((known, _)) => *known = at.min(*known),
         None => waiting.push((at, waker.clone())),

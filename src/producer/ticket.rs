@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::flush::Waited;
+use crate::flush::{Timer, Waited};
 use crate::message::Receipt;
 use crate::store::append::Part;
 use crate::store::line::Slot;
@@ -30,6 +30,7 @@ pub struct Ticket {
     origin: Origin,
     state: State,
     deadline: Instant,
+    timer: Timer,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +61,7 @@ impl Ticket {
             topic: Arc::clone(topic),
             origin,
             state,
+            timer: Timer::default(),
         }
     }
 
@@ -136,7 +138,8 @@ impl Future for Ticket {
                     return Poll::Ready(Err(e));
                 }
                 None => {
-                    let late = self.engine.store().remind(self.deadline, cx.waker());
+                    let Self { engine, timer, deadline, .. } = &mut *self;
+                    let late = engine.store().remind(timer, *deadline, cx.waker());
                     if late {
                         self.state = State::Over;
                         return Poll::Ready(Err(still_in_line()));
@@ -150,12 +153,19 @@ impl Future for Ticket {
             self.state = State::Over;
             return Poll::Ready(Ok(part.receipt(&self.topic, self.origin.queue, false)));
         }
-        match self.engine.store().poll_durable(part.end(), self.deadline, cx.waker()) {
+        let Self { engine, timer, deadline, .. } = &mut *self;
+        match engine.store().poll_durable(part.end(), (timer, *deadline), cx.waker()) {
             None => Poll::Pending,
             Some(waited) => {
                 self.state = State::Over;
                 Poll::Ready(self.settle(waited, &part))
             }
         }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.engine.store().forget(&mut self.timer);
     }
 }

@@ -1,9 +1,11 @@
 //! A handle on what one group has acknowledged of one queue, and the table of all of them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use super::ranges::Acked;
 use super::state::CursorRecord;
+use super::unsettled::{Failed, Unsettled};
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// What one group has acknowledged of one queue. A cheap handle; reading through it blocks nobody for long.
@@ -19,10 +21,17 @@ struct Inner {
     /// How many journal entries there were once it was defined: durable with these.
     defined: u64,
     /// Changed under the journal's lock only.
-    acked: Mutex<Acked>,
+    marks: Mutex<Marks>,
     /// How often it was moved: whoever took a message before that may not acknowledge it any more. Changed under the journal's
     /// lock only.
     epoch: AtomicU64,
+}
+
+/// What is known of a queue's messages.
+#[derive(Debug)]
+pub(super) struct Marks {
+    pub(super) acked: Acked,
+    pub(super) unsettled: Unsettled,
 }
 
 impl Cursor {
@@ -32,16 +41,40 @@ impl Cursor {
 
     /// The first offset that is not acknowledged.
     pub(crate) fn watermark(&self) -> u64 {
-        self.acked().watermark()
+        self.marks().acked.watermark()
     }
 
+    #[cfg(test)]
     pub(crate) fn is_acked(&self, offset: u64) -> bool {
-        self.acked().contains(offset)
+        self.marks().acked.contains(offset)
     }
 
-    /// The first offset at or after `from` that is not acknowledged.
-    pub(crate) fn next_unacked(&self, from: u64) -> u64 {
-        self.acked().next_unacked(from)
+    /// The first offset at or after `from` that is not acknowledged, and how it failed before.
+    pub(crate) fn next_unacked(&self, from: u64) -> (u64, Option<Failed>) {
+        let marks = self.marks();
+        let offset = marks.acked.next_unacked(from);
+        (offset, marks.unsettled.failed_at(offset))
+    }
+
+    /// How a message failed before.
+    pub(crate) fn failed(&self, offset: u64) -> Option<Failed> {
+        self.marks().unsettled.failed_at(offset)
+    }
+
+    /// All messages that failed, in order.
+    pub(crate) fn all_failed(&self) -> Vec<(u64, Failed)> {
+        self.marks().unsettled.failed().collect()
+    }
+
+    /// No lease ends before this.
+    pub(crate) fn first_lease(&self) -> Option<Instant> {
+        self.marks().unsettled.hands.soonest()
+    }
+
+    /// How many messages are in consumers' hands.
+    #[cfg(test)]
+    pub(crate) fn in_hands(&self) -> u64 {
+        self.marks().unsettled.hands.count()
     }
 
     /// What an acknowledgement must name.
@@ -53,14 +86,15 @@ impl Cursor {
         self.0.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// One past the highest offset that is acknowledged.
+    /// One past the highest offset that is acknowledged, or known to have failed.
     pub(crate) fn reach(&self) -> u64 {
-        self.acked().reach()
+        let marks = self.marks();
+        marks.acked.reach().max(marks.unsettled.reach())
     }
 
-    /// All that is acknowledged; acknowledging waits for the guard.
-    pub(super) fn acked(&self) -> MutexGuard<'_, Acked> {
-        self.0.acked.lock()
+    /// All that is known; acknowledging waits for the guard.
+    pub(super) fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.0.marks.lock()
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -72,11 +106,13 @@ impl Cursor {
     }
 
     pub(super) fn record(&self) -> CursorRecord {
+        let marks = self.marks();
         CursorRecord {
             group: self.0.group.as_ref().to_owned(),
             topic: self.0.topic.as_ref().to_owned(),
             queue: self.0.queue,
-            acked: self.acked().clone(),
+            acked: marks.acked.clone(),
+            unsettled: marks.unsettled.written(),
         }
     }
 }
@@ -109,13 +145,13 @@ impl Cursors {
 
     /// Adds a cursor that is not there yet.
     pub(super) fn add(&mut self, id: u32, record: CursorRecord, defined: u64) -> Cursor {
-        let CursorRecord { group, topic, queue, acked } = record;
+        let CursorRecord { group, topic, queue, acked, unsettled } = record;
         // Names are shared between the cursors that have them.
         let (group, topics) = shared(&mut self.named, &group);
         let (topic, queues) = shared(topics, &topic);
-        let acked = Mutex::new(acked);
+        let marks = Mutex::new(Marks { acked, unsettled });
         let epoch = AtomicU64::new(0);
-        let cursor = Cursor(Arc::new(Inner { id, group, topic, queue, defined, acked, epoch }));
+        let cursor = Cursor(Arc::new(Inner { id, group, topic, queue, defined, marks, epoch }));
         queues.insert(queue, cursor.clone());
         self.all.push(cursor.clone());
         cursor

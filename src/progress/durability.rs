@@ -55,8 +55,12 @@ impl Progress {
         // Also after a failure: a number is never used twice, so no journal ever continues on another one's inode.
         live.next_journal += 1;
         let next = room.map_or(0, |_| number);
-        let bytes =
-            Snapshot { generation, sequence, journal: next, state: live.state() }.encode()?;
+        let mut state = live.state();
+        if room.is_none() {
+            // A close is no death.
+            state.let_go();
+        }
+        let bytes = Snapshot { generation, sequence, journal: next, state }.encode()?;
 
         let staged = Staged::create(storage, dir, generation, sequence)?;
         let make = || -> Result<Option<Journal>> {

@@ -14,6 +14,9 @@
 //! 6 TopicGrown  queues u32 · name text
 //! 7 Seal        next u64
 //! 8 Begin       id u32 · left u32 · group text · topic text · (queue u32 · start u64)…
+//! 9 Taken       cursor u32 · from u64 · count u64
+//! 10 Returned   cursor u32 · from u64 · count u64
+//! 11 Failed     cursor u32 · offset u64 · attempts u32 · deaths u32 · due u64
 //!                                            text = length u16, bytes
 //! ```
 //!
@@ -25,6 +28,7 @@
 //! stored, then everything from `len` on: so bytes of another life, another journal or another place in this one
 //! are never taken for an entry. Eight zero bytes where an entry would begin are the end.
 
+use super::unsettled::Failed;
 use crate::fields::Fields;
 use crate::layout::QUEUES_MAX;
 
@@ -97,6 +101,12 @@ pub(super) enum Entry<'a> {
     /// A group begins to consume some queues of a topic. `id` is the number of cursors there were before, those of a
     /// `Begin` before it that is not complete among them; so many starts are `left` for the entries behind it.
     Begin { id: u32, left: u32, group: &'a str, topic: &'a str, starts: Starts<'a> },
+    /// `count` messages from `from` are in somebody's hands.
+    Taken { cursor: u32, from: u64, count: u64 },
+    /// They are not any more, and nobody acknowledged them.
+    Returned { cursor: u32, from: u64, count: u64 },
+    /// A message failed: so often by now, in so many attempts and deaths of the process, and it waits until `due`.
+    Failed { cursor: u32, offset: u64, failed: Failed },
 }
 
 impl Entry<'_> {
@@ -110,6 +120,9 @@ impl Entry<'_> {
             Self::TopicGrown { .. } => 6,
             Self::Seal { .. } => 7,
             Self::Begin { .. } => 8,
+            Self::Taken { .. } => 9,
+            Self::Returned { .. } => 10,
+            Self::Failed { .. } => 11,
         }
     }
 
@@ -118,7 +131,8 @@ impl Entry<'_> {
         let text = |text: &str| (text.len() <= NAME_MAX).then_some(2 + text.len());
         Some(match *self {
             Self::Define { group, topic, .. } => HEADER + 4 + 4 + 8 + text(group)? + text(topic)?,
-            Self::Ack { .. } => ACK,
+            Self::Ack { .. } | Self::Taken { .. } | Self::Returned { .. } => ACK,
+            Self::Failed { .. } => HEADER + 4 + 8 + 4 + 4 + 8,
             Self::Set { .. } => HEADER + 4 + 8,
             Self::Topic { name, .. } | Self::TopicGrown { name, .. } => HEADER + 4 + text(name)?,
             Self::Group { name } => HEADER + text(name)?,
@@ -188,7 +202,9 @@ fn put_payload(out: &mut Vec<u8>, entry: &Entry<'_>) {
             put_text(out, group);
             put_text(out, topic);
         }
-        Entry::Ack { cursor, from, count } => {
+        Entry::Ack { cursor, from, count }
+        | Entry::Taken { cursor, from, count }
+        | Entry::Returned { cursor, from, count } => {
             out.extend_from_slice(&cursor.to_be_bytes());
             out.extend_from_slice(&from.to_be_bytes());
             out.extend_from_slice(&count.to_be_bytes());
@@ -203,6 +219,11 @@ fn put_payload(out: &mut Vec<u8>, entry: &Entry<'_>) {
         }
         Entry::Group { name } => {
             put_text(out, name);
+        }
+        Entry::Failed { cursor, offset, failed } => {
+            out.extend_from_slice(&cursor.to_be_bytes());
+            out.extend_from_slice(&offset.to_be_bytes());
+            put_failed(out, failed);
         }
         Entry::Seal { next } => out.extend_from_slice(&next.to_be_bytes()),
         Entry::Begin { id, left, group, topic, starts } => {
@@ -283,9 +304,27 @@ fn decode_payload(kind: u8, payload: &[u8]) -> Option<Entry<'_>> {
             let fits = rest.is_empty() && (1..=STARTS_MAX).contains(&starts.len());
             return fits.then_some(Entry::Begin { id, left, group, topic, starts: Starts(starts) });
         }
+        9 => Entry::Taken { cursor: fields.u32()?, from: fields.u64()?, count: fields.u64()? },
+        10 => Entry::Returned { cursor: fields.u32()?, from: fields.u64()?, count: fields.u64()? },
+        11 => Entry::Failed {
+            cursor: fields.u32()?,
+            offset: fields.u64()?,
+            failed: take_failed(&mut fields)?,
+        },
         _ => return None,
     };
     fields.is_empty().then_some(entry)
+}
+
+pub(super) fn put_failed(out: &mut Vec<u8>, failed: Failed) {
+    out.extend_from_slice(&failed.attempts.to_be_bytes());
+    out.extend_from_slice(&failed.deaths.to_be_bytes());
+    out.extend_from_slice(&failed.due_ms.to_be_bytes());
+}
+
+pub(super) fn take_failed(fields: &mut Fields<'_>) -> Option<Failed> {
+    let (attempts, deaths) = (fields.u32()?, fields.u32()?);
+    Some(Failed { attempts, deaths, due_ms: fields.u64()? })
 }
 
 /// Appends a text. `false` if it is longer than [`NAME_MAX`].

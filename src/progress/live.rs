@@ -1,7 +1,6 @@
 //! The progress of a store that is open.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::cursor::{Cursor, Cursors};
@@ -12,6 +11,7 @@ use super::ranges::Acked;
 use super::recovery::remove;
 use super::snapshot::{Snapshot, Staged};
 use super::state::{CursorRecord, State, TopicRecord};
+use super::unsettled::Unsettled;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::Storage;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
@@ -46,7 +46,9 @@ pub(super) struct Live {
     topics: BTreeMap<String, (u32, u64)>,
     groups: BTreeMap<String, u64>,
     cursors: Cursors,
-    closed: bool,
+    pub(super) closed: bool,
+    /// How many stretches were handed out: each has its number for a token.
+    pub(super) tokens: u64,
 }
 
 /// Begins `generation` with `state`, and journals of at least `journal_size` bytes: writes it as a snapshot and creates the first journal, both durable when it
@@ -93,6 +95,7 @@ pub(crate) fn start(
         groups,
         cursors,
         closed: false,
+        tokens: 0,
     };
     Ok(Progress {
         storage,
@@ -202,75 +205,12 @@ impl Progress {
             for (&queue, &start) in starts {
                 let id = live.cursors.next_id().ok_or_else(too_many)?;
                 let (group, topic) = (group.to_owned(), (*topic).to_owned());
-                let record = CursorRecord { group, topic, queue, acked: Acked::below(start) };
+                let (acked, unsettled) = (Acked::below(start), Unsettled::default());
+                let record = CursorRecord { group, topic, queue, acked, unsettled };
                 live.cursors.add(id, record, written);
             }
         }
         Ok(())
-    }
-
-    /// As [`Progress::ack_in`], whatever happened to the cursor.
-    #[cfg(test)]
-    pub(crate) fn ack(&self, cursor: &Cursor, range: Range<u64>) -> Result<u64> {
-        self.ack_in(cursor, cursor.epoch(), range)
-    }
-
-    /// Acknowledges a range; says how many of its offsets were not acknowledged before.
-    ///
-    /// When it returns it survives the process, and a power cut after the next [`Progress::sync`]. `Full` if the
-    /// disk has no room, `Stale` if the cursor was moved since that epoch: then nothing happened.
-    pub(crate) fn ack_in(&self, cursor: &Cursor, epoch: u64, range: Range<u64>) -> Result<u64> {
-        if range.is_empty() {
-            return Ok(0);
-        }
-        let (from, count) = (range.start, range.end - range.start);
-        let entry = Entry::Ack { cursor: cursor.id(), from, count };
-        let mut live = self.writable()?;
-        live.check(cursor)?;
-        if cursor.epoch() != epoch {
-            return Err(Error::new(
-                ErrorKind::Stale,
-                "the group was moved since this message was received; it is not acknowledged",
-            ));
-        }
-        self.reserve(&mut live, &[entry])?;
-        // Held until the entry is written: nobody sees an acknowledgement that a crash could still take back.
-        let mut acked = cursor.acked();
-        let fresh = acked.insert(range);
-        if fresh > 0 {
-            self.record(&mut live, &entry)?;
-        }
-        Ok(fresh)
-    }
-
-    /// Seeks: of each cursor everything below its offset is acknowledged, and nothing at or after it. Who took a message before may not
-    /// acknowledge it any more.
-    ///
-    /// When it returns it survives the process, and a power cut once [`Progress::sync`] has returned.
-    pub(crate) fn set_all(&self, moves: &[(&Cursor, u64)]) -> Result<()> {
-        let entry =
-            |(cursor, offset): &(&Cursor, u64)| Entry::Set { cursor: cursor.id(), offset: *offset };
-        let entries: Vec<_> = moves.iter().map(entry).collect();
-        let mut live = self.writable()?;
-        for (cursor, _) in moves {
-            live.check(cursor)?;
-        }
-        self.reserve(&mut live, &entries)?;
-        for ((cursor, offset), entry) in moves.iter().zip(&entries) {
-            let mut acked = cursor.acked();
-            self.record(&mut live, entry)?;
-            acked.set(*offset);
-            cursor.next_epoch();
-        }
-        drop(live);
-        Ok(())
-    }
-
-    /// As [`Progress::set_all`] for one, and durable when it returns.
-    #[cfg(test)]
-    pub(crate) fn set(&self, cursor: &Cursor, offset: u64) -> Result<()> {
-        self.set_all(&[(cursor, offset)])?;
-        self.sync()
     }
 
     /// Remembers a new topic, or that a topic has more queues than it had. Durable when it returns.
@@ -343,14 +283,14 @@ impl Progress {
         Ok(())
     }
 
-    fn writable(&self) -> Result<MutexGuard<'_, Live>> {
+    pub(super) fn writable(&self) -> Result<MutexGuard<'_, Live>> {
         let live = self.live.lock();
         self.healthy()?;
         if live.closed { Err(Error::closed()) } else { Ok(live) }
     }
 
     /// Makes room for entries in one journal, a new one if need be. After a failure nothing has changed.
-    fn reserve(&self, live: &mut Live, entries: &[Entry<'_>]) -> Result<()> {
+    pub(super) fn reserve(&self, live: &mut Live, entries: &[Entry<'_>]) -> Result<()> {
         let too_long = || Error::new(ErrorKind::TooLarge, "a name is too long");
         let sizes = entries.iter().map(Entry::size);
         let len = sizes.sum::<Option<usize>>().ok_or_else(too_long)?;
@@ -364,7 +304,7 @@ impl Progress {
     }
 
     /// Writes an entry that room was reserved for.
-    fn record(&self, live: &mut Live, entry: &Entry<'_>) -> Result<()> {
+    pub(super) fn record(&self, live: &mut Live, entry: &Entry<'_>) -> Result<()> {
         live.journal.append(entry).map_err(|e| self.poisoned_by(e))?;
         live.written += 1;
         Ok(())
@@ -384,7 +324,7 @@ impl Live {
     }
 
     /// A handle of another life would acknowledge somebody else's messages.
-    fn check(&self, cursor: &Cursor) -> Result<()> {
+    pub(super) fn check(&self, cursor: &Cursor) -> Result<()> {
         if self.cursors.contains(cursor) {
             Ok(())
         } else {

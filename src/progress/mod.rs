@@ -19,7 +19,9 @@
 mod cursor;
 mod durability;
 mod format;
+mod hands;
 mod journal;
+mod leases;
 mod live;
 mod ranges;
 mod recovery;
@@ -27,9 +29,11 @@ mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unsettled;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use live::{Progress, start};
 pub(crate) use ranges::Acked;
 pub(crate) use recovery::{load, remove_older};
 pub(crate) use state::{CursorRecord, State};
+pub(crate) use unsettled::{Failed, Unsettled};

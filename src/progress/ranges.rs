@@ -48,6 +48,7 @@ impl Acked {
     }
 
     /// Whether `offset` is acknowledged.
+    #[cfg(test)]
     pub(crate) fn contains(&self, offset: u64) -> bool {
         offset < self.watermark || self.end_of_range_at(offset).is_some()
     }

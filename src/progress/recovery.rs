@@ -113,7 +113,10 @@ fn follow(
             }
         }
     }
-    Ok((replay.into_state(), None))
+    let mut state = replay.into_state();
+    // A close is no death.
+    state.let_go();
+    Ok((state, None))
 }
 
 /// Removes the files of generations before `generation`: once that one is the store's.

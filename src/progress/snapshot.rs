@@ -1,22 +1,24 @@
 //! The snapshot: the whole state in one checksummed file, in two slots that are replaced in turn.
 //!
 //! ```text
-//!  0  magic "PMQ-ACKS"       8  version u32 = 1      12  crc u32 (all other bytes)
+//!  0  magic "PMQ-ACKS"       8  version u32 = 2      12  crc u32 (all other bytes)
 //! 16  generation u64        24  sequence u64         32  journal u64 (0: none follows)
 //! 40  length u64 (of all)   48  topics u32           52  groups u32       56  cursors u32
 //! 60  topics:  name text · queues u32
 //!     groups:  name text
 //!     cursors: group text · topic text · queue u32 · watermark u64 · ranges u32 · (start u64 · end u64)…
+//!              held u32 · (start u64 · end u64)… · failed u32 · (offset u64 · attempts u32 · deaths u32 · due u64)…
 //! ```
 //!
-//! All big-endian; text = length u16, bytes.
+//! All big-endian; text = length u16, bytes. Version 1 ended each cursor after its ranges.
 
 use std::path::{Path, PathBuf};
 
-use super::format::{NAME_MAX, put_text};
+use super::format::{NAME_MAX, put_failed, put_text, take_failed};
 use super::journal::wide;
 use super::ranges::Acked;
 use super::state::{CursorRecord, State, TopicRecord};
+use super::unsettled::Unsettled;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fields::Fields;
 use crate::io::{OpenMode, Storage, StoreFile};
@@ -24,7 +26,7 @@ use crate::layout::QUEUES_MAX;
 use crate::sync::Arc;
 
 const MAGIC: [u8; 8] = *b"PMQ-ACKS";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const CRC_AT: usize = 12;
 const CRC_END: usize = CRC_AT + 4;
 const LENGTH_AT: usize = 40;
@@ -83,6 +85,17 @@ impl Snapshot {
                 out.extend_from_slice(&range.start.to_be_bytes());
                 out.extend_from_slice(&range.end.to_be_bytes());
             }
+            let Unsettled { hands, .. } = &cursor.unsettled;
+            out.extend_from_slice(&count(hands.stretches())?.to_be_bytes());
+            for range in hands.ranges() {
+                out.extend_from_slice(&range.start.to_be_bytes());
+                out.extend_from_slice(&range.end.to_be_bytes());
+            }
+            out.extend_from_slice(&count(cursor.unsettled.failures())?.to_be_bytes());
+            for (offset, failed) in cursor.unsettled.failed() {
+                out.extend_from_slice(&offset.to_be_bytes());
+                put_failed(&mut out, failed);
+            }
         }
         let length = wide(out.len()).to_be_bytes();
         if let Some(place) = out.get_mut(LENGTH_AT..LENGTH_AT + length.len()) {
@@ -123,7 +136,7 @@ pub(super) fn decode(bytes: &[u8], generation: u64) -> Result<Snapshot, Flaw> {
     if fields.u32().ok_or(short)? != checksum(bytes) {
         return Err(Flaw::Damaged("its checksum is wrong"));
     }
-    if version != VERSION {
+    if version > VERSION {
         return Err(Flaw::Newer(version));
     }
     if fields.u64().ok_or(short)? != generation {
@@ -133,13 +146,13 @@ pub(super) fn decode(bytes: &[u8], generation: u64) -> Result<Snapshot, Flaw> {
     if fields.u64() != Some(wide(bytes.len())) {
         return Err(Flaw::Damaged("its length is wrong"));
     }
-    match decode_state(&mut fields) {
+    match decode_state(&mut fields, version) {
         Some(state) if fields.is_empty() => Ok(Snapshot { generation, sequence, journal, state }),
         _ => Err(Flaw::Damaged("its content makes no sense")),
     }
 }
 
-fn decode_state(fields: &mut Fields<'_>) -> Option<State> {
+fn decode_state(fields: &mut Fields<'_>, version: u32) -> Option<State> {
     let (topics, groups, cursors) = (fields.u32()?, fields.u32()?, fields.u32()?);
     // The counts size nothing: each record must be there before there is a place for it.
     let mut state = State::default();
@@ -160,9 +173,33 @@ fn decode_state(fields: &mut Fields<'_>) -> Option<State> {
                 return None;
             }
         }
-        state.cursors.push(CursorRecord { group, topic, queue, acked });
+        let unsettled = if version == 1 { Unsettled::default() } else { decode_unsettled(fields)? };
+        state.cursors.push(CursorRecord { group, topic, queue, acked, unsettled });
     }
     Some(state)
+}
+
+fn decode_unsettled(fields: &mut Fields<'_>) -> Option<Unsettled> {
+    let mut unsettled = Unsettled::default();
+    for _ in 0..fields.u32()? {
+        let range = fields.u64()?..fields.u64()?;
+        if range.is_empty() || range.start < unsettled.hands.reach() {
+            return None;
+        }
+        unsettled.hands.take(range, 0, None);
+    }
+    let mut next = 0;
+    for _ in 0..fields.u32()? {
+        let offset = fields.u64()?;
+        if offset < next {
+            return None;
+        }
+        next = offset.checked_add(1)?;
+        if !unsettled.read(offset, take_failed(fields)?) {
+            return None;
+        }
+    }
+    Some(unsettled)
 }
 
 /// Reads the snapshot in a file. The outer error: it could not be read at all.

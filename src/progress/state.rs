@@ -1,9 +1,12 @@
 //! Progress as plain data: what is loaded, clipped and started with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::format::Entry;
+use super::hands::Hands;
 use super::ranges::Acked;
+use super::unsettled::Unsettled;
 
 /// A topic created (or grown) since the last clean close.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(crate) struct CursorRecord {
     pub(crate) topic: String,
     pub(crate) queue: u32,
     pub(crate) acked: Acked,
+    /// What is known of the rest.
+    pub(crate) unsettled: Unsettled,
 }
 
 /// A cursor that reached past the end of its queue.
@@ -53,7 +58,9 @@ impl State {
         let mut clipped = Vec::new();
         for cursor in &mut self.cursors {
             let was = cursor.acked.reach();
-            if cursor.acked.clip(end_of(&cursor.topic, cursor.queue).unwrap_or(0)) {
+            let end = end_of(&cursor.topic, cursor.queue).unwrap_or(0);
+            cursor.unsettled.clip(end);
+            if cursor.acked.clip(end) {
                 clipped.push(Clipped {
                     group: cursor.group.clone(),
                     topic: cursor.topic.clone(),
@@ -65,6 +72,26 @@ impl State {
         }
         clipped
     }
+
+    /// Nothing is in consumers' hands any more.
+    pub(super) fn let_go(&mut self) {
+        for cursor in &mut self.cursors {
+            cursor.unsettled.hands = Hands::default();
+        }
+    }
+
+    /// The process that wrote this died: what was in consumers' hands is in nobody's. Comes after [`State::clip`].
+    pub(crate) fn died(&mut self) {
+        for cursor in &mut self.cursors {
+            cursor.unsettled.died();
+        }
+    }
+}
+
+/// The messages that a journal entry speaks of.
+fn stretch(from: u64, count: u64) -> Result<Range<u64>, &'static str> {
+    let end = from.checked_add(count).ok_or("a journal entry speaks of too many messages")?;
+    Ok(from..end)
 }
 
 /// A state that journal entries are applied to, one after the other.
@@ -101,10 +128,27 @@ impl Replay {
                 self.begin((id, left), (group, topic), starts.iter())?;
             }
             Entry::Ack { cursor, from, count } => {
-                let end = from.checked_add(count).ok_or("a journal entry acknowledges too much")?;
-                self.acked(cursor)?.insert(from..end);
+                let range = stretch(from, count)?;
+                let record = self.cursor(cursor)?;
+                record.acked.insert(range.clone());
+                record.unsettled.settle(range);
             }
-            Entry::Set { cursor, offset } => self.acked(cursor)?.set(offset),
+            Entry::Set { cursor, offset } => {
+                let CursorRecord { acked, unsettled, .. } = self.cursor(cursor)?;
+                unsettled.seek(acked, offset);
+            }
+            Entry::Taken { cursor, from, count } => {
+                self.cursor(cursor)?.unsettled.hands.take(stretch(from, count)?, 0, None);
+            }
+            Entry::Returned { cursor, from, count } => {
+                self.cursor(cursor)?.unsettled.hands.release(stretch(from, count)?);
+            }
+            Entry::Failed { cursor, offset, failed } => {
+                if offset == u64::MAX {
+                    return Err("a journal entry names an offset that no message has");
+                }
+                self.cursor(cursor)?.unsettled.fail(offset, failed);
+            }
             Entry::Topic { name, queues } | Entry::TopicGrown { name, queues } => {
                 self.topics.insert(name.to_owned(), queues);
             }
@@ -132,6 +176,7 @@ impl Replay {
             topic: topic.to_owned(),
             queue,
             acked: Acked::below(start),
+            unsettled: Unsettled::default(),
         }));
         let count = u32::try_from(self.begun.len() - before).ok();
         if self.left > 0 && count.and_then(|count| count.checked_add(left)) != Some(self.left) {
@@ -144,10 +189,9 @@ impl Replay {
         Ok(())
     }
 
-    fn acked(&mut self, cursor: u32) -> Result<&mut Acked, &'static str> {
+    fn cursor(&mut self, cursor: u32) -> Result<&mut CursorRecord, &'static str> {
         let index = usize::try_from(cursor).unwrap_or(usize::MAX);
-        let record = self.cursors.get_mut(index);
-        record.map(|record| &mut record.acked).ok_or("a journal entry names an unknown cursor")
+        self.cursors.get_mut(index).ok_or("a journal entry names an unknown cursor")
     }
 
     /// What the entries add up to, without a start that is not complete.

@@ -68,16 +68,24 @@ fn sample() -> State {
     let mut acked = Acked::below(3);
     acked.insert(5..9);
     acked.insert(11..12);
-    let cursor = |queue, acked| CursorRecord {
+    let mut unsettled = Unsettled::default();
+    unsettled.hands.take(3..4, 0, None);
+    unsettled.hands.take(13..20, 0, None);
+    unsettled.fail(4, Failed { attempts: 2, deaths: 1, due_ms: 1_700_000_000_000 });
+    let cursor = |queue, acked, unsettled| CursorRecord {
         group: "billing".into(),
         topic: "orders".into(),
         queue,
         acked,
+        unsettled,
     };
     State {
         topics: vec![TopicRecord { name: "orders".into(), queues: 4 }],
         groups: vec!["billing".into(), "mail".into()],
-        cursors: vec![cursor(0, acked), cursor(3, Acked::default())],
+        cursors: vec![
+            cursor(0, acked, unsettled),
+            cursor(3, Acked::default(), Unsettled::default()),
+        ],
     }
 }
 
@@ -98,7 +106,13 @@ fn what_is_loaded_is_what_happened_without_a_close() {
     assert_eq!(progress.ack(&cursor, 6..8).unwrap(), 0);
     assert_eq!(progress.ack(&cursor, 11..12).unwrap(), 1);
     assert!(cursor.is_acked(8) && !cursor.is_acked(9));
-    assert_eq!((cursor.watermark(), cursor.next_unacked(5)), (3, 9));
+    assert_eq!((cursor.watermark(), cursor.next_unacked(5)), (3, (9, None)));
+    let take = |range| progress.take(&cursor, cursor.epoch(), range, None).unwrap().unwrap().token;
+    let (one, many) = (take(3..5), take(12..20));
+    assert!(progress.give_back(&cursor, many, 12) && !progress.give_back(&cursor, one, 13));
+    let failed = Failed { attempts: 2, deaths: 1, due_ms: 1_700_000_000_000 };
+    assert_eq!(progress.fail(&cursor, one, 4, |_| failed), Some(failed));
+    assert_eq!(progress.fail(&cursor, one, 4, |_| failed), None, "it is in nobody's hands");
     assert_eq!(progress.snapshot_state(), sample());
     assert_eq!(found(&storage, 1), Loaded { state: sample(), notes: vec![] });
 }
@@ -177,8 +191,9 @@ fn closing_leaves_nothing_to_replay_and_nothing_to_change() {
     for journal in names(&storage).iter().filter(|name| name.starts_with("journal")) {
         storage.remove_file(&Path::new(DIR).join(journal)).unwrap();
     }
-    let loaded = found(&storage, 1);
-    assert_eq!(loaded, Loaded { state: progress.snapshot_state(), notes: vec![] });
+    let mut state = progress.snapshot_state();
+    state.let_go();
+    assert_eq!(found(&storage, 1), Loaded { state, notes: vec![] });
 }
 
 #[test]

@@ -63,6 +63,22 @@ pub struct Lag {
     pub oldest: Option<Duration>,
 }
 
+/// A message that is not received any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetAside {
+    /// The topic's name.
+    pub topic: String,
+    /// The queue.
+    pub queue: QueueId,
+    /// Its offset there.
+    pub offset: QueueOffset,
+    /// How many attempts failed.
+    pub attempts: u32,
+    /// How often the process died while somebody held it.
+    pub deaths: u32,
+}
+
 impl Queue {
     /// A handle on a consumer group, whether it consumes at the moment or not.
     ///
@@ -115,7 +131,8 @@ impl Group {
     }
 
     /// Moves the group in all topics that it consumes: its next message is the one that `start` names. What is in its consumers'
-    /// hands is void: acknowledging it is [`ErrorKind::Stale`], and it comes again only if it is at or after the new start.
+    /// hands is void: acknowledging it is [`ErrorKind::Stale`], and it comes again only if it is at or after the new start. Messages that
+    /// failed and wait for another attempt are left alone, wherever they are.
     ///
     /// Durable when this returns. A crash during the call may leave some queues moved and others not: call it again.
     ///
@@ -175,10 +192,53 @@ impl Group {
         Err(Error::new(ErrorKind::InvalidArgument, what))
     }
 
+    /// Messages that are not received any more: every attempt failed, or the process died too often with them in hand. By topic, queue
+    /// and offset. They count as not acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Closed`].
+    pub fn set_aside(&self) -> Result<Vec<SetAside>> {
+        let store = self.engine.store();
+        store.check_open()?;
+        let mut aside = Vec::new();
+        for cursor in store.group_progress().into_iter().filter(|c| c.group == self.name) {
+            let terms = self.engine.terms(&self.name, &cursor.topic);
+            for (offset, failed) in cursor.unsettled.failed() {
+                if terms.sets_aside(failed) {
+                    aside.push(SetAside {
+                        topic: cursor.topic.clone(),
+                        queue: cursor.queue.into(),
+                        offset: offset.into(),
+                        attempts: failed.attempts,
+                        deaths: failed.deaths,
+                    });
+                }
+            }
+        }
+        aside.sort_by(|a, b| (&a.topic, a.queue, a.offset).cmp(&(&b.topic, b.queue, b.offset)));
+        Ok(aside)
+    }
+
+    /// Gives what was set aside another chance, with all its attempts. Says how many messages that were. A process kill does not undo it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Full`] if there is no space to write it down, [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
+    pub fn retry_set_aside(&self) -> Result<u64> {
+        let mut count = 0;
+        for aside in self.set_aside()? {
+            let Some(topic) = self.engine.store().topics.get(&aside.topic) else { continue };
+            let seat = self.engine.join(&self.name, &topic, Start::Earliest, None)?;
+            count += u64::from(seat.forgive((aside.queue.get(), aside.offset.get()))?);
+        }
+        Ok(count)
+    }
+
     fn seek_in(&self, topic: &Arc<Topic>, start: Start) -> Result<()> {
         let store = self.engine.store();
         store.check_writable()?;
-        let dispatch = self.engine.join(&self.name, topic, Start::Earliest)?;
+        let dispatch = self.engine.join(&self.name, topic, Start::Earliest, None)?;
         let _memory_stays = store.joining();
         let at = |(id, _)| Ok((id, start.resolve(store, topic, id)?));
         dispatch.seek(&topic.queues().map(at).collect::<Result<Vec<_>>>()?)

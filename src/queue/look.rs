@@ -57,9 +57,11 @@ pub struct GroupStats {
     /// Messages that are not acknowledged.
     pub backlog: u64,
     /// Messages in consumers' hands.
-    pub in_flight: usize,
-    /// Messages whose body did not decode, which are tried again later.
-    pub undecodable: usize,
+    pub in_flight: u64,
+    /// Messages that failed, and are tried again.
+    pub failed: u64,
+    /// Messages that are not received any more: every attempt failed, or the process died too often with them in hand.
+    pub set_aside: u64,
 }
 
 impl Queue {
@@ -112,33 +114,36 @@ impl Queue {
                 .and_then(|t| t.queue(cursor.queue).map(crate::consumequeue::ConsumeQueue::extent))
                 .unwrap_or_default();
             let backlog = backlog(extent, &cursor.acked);
+            let terms = self.engine.terms(&cursor.group, &cursor.topic);
+            let (aside, again): (Vec<_>, Vec<_>) =
+                cursor.unsettled.failed().partition(|(_, failed)| terms.sets_aside(*failed));
+            let (failed, set_aside) = (wide(again.len()), wide(aside.len()));
             let at = (QueueId::new(cursor.queue), QueueOffset::new(watermark));
             match groups.last_mut().filter(|g| g.group == cursor.group && g.topic == cursor.topic) {
                 Some(group) => {
                     group.watermarks.push(at);
                     group.backlog += backlog;
+                    group.in_flight += cursor.unsettled.hands.count();
+                    group.failed += failed;
+                    group.set_aside += set_aside;
                 }
                 None => groups.push(GroupStats {
                     group: cursor.group,
                     topic: cursor.topic,
                     watermarks: vec![at],
                     backlog,
-                    in_flight: 0,
-                    undecodable: 0,
+                    in_flight: cursor.unsettled.hands.count(),
+                    failed,
+                    set_aside,
                 }),
-            }
-        }
-        for dispatch in self.engine.dispatches() {
-            let mine = |g: &&mut GroupStats| {
-                g.group == **dispatch.group() && g.topic == **dispatch.topic().name()
-            };
-            if let Some(group) = groups.iter_mut().find(mine) {
-                group.in_flight = dispatch.in_flight();
-                group.undecodable = dispatch.undecodable();
             }
         }
         Ok(Stats { topics, groups, poisoned: store.is_poisoned() })
     }
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 /// How many messages of a queue are there and not acknowledged.

@@ -18,7 +18,7 @@ use crate::store::report::OpenReport;
 use crate::sync::Arc;
 use crate::topic::Topic;
 
-pub use group::{Group, Lag};
+pub use group::{Group, Lag, SetAside};
 pub use look::{GroupStats, QueueStats, Stats, TopicStats};
 pub use readonly::{GroupOffset, QueueEntry, ReadOnly};
 

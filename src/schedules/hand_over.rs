@@ -4,6 +4,7 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::*;
+use crate::flush::Timer;
 use crate::flush::housekeeper::{House, Housekeeper};
 use crate::sync::{AtomicUsize, Ordering, thread};
 
@@ -101,7 +102,8 @@ fn whoever_has_a_deadline_is_woken_by_it_or_by_the_end() {
         let rungs = [1, 2].map(|seconds| {
             let rung = Arc::new(Rung::default());
             let waker = Waker::from(Arc::clone(&rung));
-            yard.keeper.wake_at(model::now() + Duration::from_secs(seconds), &waker);
+            let at = model::now() + Duration::from_secs(seconds);
+            yard.keeper.wake_at(&mut Timer::default(), at, &waker);
             rung
         });
         let stopper = thread::spawn({

@@ -13,7 +13,7 @@ use crate::io::Storage;
 use crate::io::small::{read_small, remove_if_there, write_small};
 use crate::layout::Layout;
 use crate::message::names::{is_loadable_topic, validate_group};
-use crate::progress::{Acked, CursorRecord};
+use crate::progress::{Acked, CursorRecord, Unsettled};
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Arc, Ordering};
 
@@ -247,6 +247,7 @@ impl Store {
                 topic: name.to_owned(),
                 queue: id,
                 acked: Acked::below(queue.extent().min),
+                unsettled: Unsettled::default(),
             }));
         }
         cursors.append(&mut without);

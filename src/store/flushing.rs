@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush::housekeeper::House;
-use crate::flush::{Target, Waited};
+use crate::flush::{Target, Timer, Waited};
 use crate::sync::{Arc, Ordering};
 
 use super::Store;
@@ -190,7 +190,7 @@ impl Store {
     pub(crate) fn poll_durable(
         &self,
         position: u64,
-        deadline: std::time::Instant,
+        (timer, deadline): (&mut Timer, std::time::Instant),
         waker: &std::task::Waker,
     ) -> Option<Waited> {
         if self.log.durable() < position && !self.settings.threaded {
@@ -200,7 +200,7 @@ impl Store {
             if self.clock.now() >= deadline {
                 return Some(Waited::TimedOut);
             }
-            self.housekeeper.wake_at(deadline, waker);
+            self.housekeeper.wake_at(timer, deadline, waker);
             return None;
         }
         Some(if self.log.durable() >= position { Waited::Durable } else { Waited::Failed })
@@ -212,12 +212,29 @@ impl Store {
     }
 
     /// Has `waker` woken at `deadline`; `true` if that is now or past.
-    pub(crate) fn remind(&self, deadline: std::time::Instant, waker: &std::task::Waker) -> bool {
+    pub(crate) fn remind(
+        &self,
+        timer: &mut Timer,
+        deadline: std::time::Instant,
+        waker: &std::task::Waker,
+    ) -> bool {
         if self.clock.now() >= deadline {
             return true;
         }
-        self.housekeeper.wake_at(deadline, waker);
+        self.housekeeper.wake_at(timer, deadline, waker);
         false
+    }
+
+    /// Whoever set the timer goes away. Does nothing in a forked child, where the lock's holder may not exist.
+    pub(crate) fn forget(&self, timer: &mut Timer) {
+        if timer.is_set() && self.check_parent().is_ok() {
+            self.housekeeper.forget(timer);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn timers(&self) -> usize {
+        self.housekeeper.timers()
     }
 
     /// Everything sent and acknowledged before this call survives a power cut when it returns.

@@ -70,7 +70,7 @@ impl Store {
     }
 
     /// Tells everybody who waits for something that will not come. Called without locks.
-    pub(super) fn spread_poison(&self) {
+    pub(crate) fn spread_poison(&self) {
         let mut notices = Notices::default();
         self.refuse_line(&mut self.appender.lock(), &mut notices);
         notices.tell();

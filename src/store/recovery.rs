@@ -272,6 +272,7 @@ impl Recovery<'_> {
         clip(&mut state, &mut recovered.notes, |topic, queue| {
             extents.get(topic)?.get(queue as usize).map(|e| e.next)
         });
+        state.died();
         Ok(state)
     }
 
@@ -289,6 +290,7 @@ impl Recovery<'_> {
             topic: topic.to_owned(),
             queue,
             acked: progress::Acked::below(offset),
+            unsettled: progress::Unsettled::default(),
         };
         Ok(State { cursors: config.group_offsets().map(cursor).collect(), ..State::default() })
     }

@@ -72,6 +72,12 @@ impl Topic {
         Sleeper(&self.sleepers)
     }
 
+    /// As [`Topic::sleep`], for a future.
+    pub(crate) fn sleep_on(self: &Arc<Self>) -> OwnedSleeper {
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        OwnedSleeper(Arc::clone(self))
+    }
+
     #[cfg(test)]
     pub(crate) fn sleepers(&self) -> usize {
         self.sleepers.load(Ordering::SeqCst)
@@ -97,6 +103,16 @@ pub(crate) struct Sleeper<'a>(&'a AtomicUsize);
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// As [`Sleeper`], for a future.
+#[derive(Debug)]
+pub(crate) struct OwnedSleeper(Arc<Topic>);
+
+impl Drop for OwnedSleeper {
+    fn drop(&mut self) {
+        self.0.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

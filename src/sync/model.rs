@@ -185,17 +185,19 @@ impl Condvar {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn notify_one(&self) {
+    /// Says whether somebody was woken.
+    pub(crate) fn notify_one(&self) -> bool {
         point();
         let told = {
             let mut waiting = self.waiting();
             match waiting.len() {
-                0 => return,
+                0 => return false,
                 1 => waiting.remove(0),
                 several => waiting.swap_remove(choose(several)),
             }
         };
         told.tell();
+        true
     }
 
     pub(crate) fn notify_all(&self) {

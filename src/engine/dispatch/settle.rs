@@ -1,70 +1,142 @@
-//! How a message leaves a consumer's hands: acknowledged, given back, put off; or taken out of them, when the group is moved.
+//! How a message leaves a consumer's hands: acknowledged, given back, failed, put off; or taken out of them, when the group is moved.
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Failed;
 use crate::sync::Ordering;
 
-use super::{Dispatch, Held, Position, State};
+use super::find::{Position, State};
+use super::{Dispatch, Held, Place, Spot};
 
-/// A payload that does not decode is tried again after these many seconds: RocketMQ's retry levels.
-const BACK_OFF_SECONDS: [u64; 16] =
-    [10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200];
+/// So often a message is given back before it has to wait.
+const DROPS: u32 = 16;
+
+/// What a message waits that was given back too often, doubled each time up to the most.
+const DROP_WAIT: Duration = Duration::from_millis(10);
+const DROP_WAIT_MAX: Duration = Duration::from_secs(10);
 
 impl Dispatch {
-    /// So many are in nobody's hands any more.
-    pub(super) fn landed(&self, count: usize) {
-        let less = |n: usize| Some(n.saturating_sub(count));
-        let _always = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-    }
-
     /// Whether the group was moved since the message was taken.
-    fn is_stale(&self, held: Held) -> bool {
-        self.cursors.get(held.place.0 as usize).is_none_or(|c| c.epoch() != held.epoch)
+    fn is_stale(&self, queue: u32, epoch: u64) -> bool {
+        self.cursor(queue).is_ok_and(|cursor| cursor.epoch() != epoch)
     }
 
-    fn give_back(&self, state: &mut State, held: Held) {
-        if self.is_stale(held) {
+    /// Messages that were found, and that nobody took.
+    pub(super) fn not_taken(&self, spots: impl Iterator<Item = Spot>) {
+        let mut spots = spots.peekable();
+        if spots.peek().is_none() {
             return;
         }
-        let (queue, offset) = held.place;
-        self.landed(1);
-        let acked = self.cursors.get(queue as usize).is_none_or(|c| c.is_acked(offset));
-        if let Some(position) = state.queues.get_mut(queue as usize).filter(|_| !acked) {
-            position.returned.insert(offset);
+        let mut state = self.state.lock();
+        let mut there = 0;
+        for Spot { place, epoch } in spots {
+            there += 1;
+            if !self.is_stale(place.0, epoch) {
+                state.again(place);
+            }
         }
+        // Whoever looked meanwhile found none of them, and sleeps.
+        self.rouse(state, there);
     }
 
-    /// A message that was handed out and dropped: somebody else may have it at once.
+    /// A message that was handed out and dropped: somebody else may have it at once. One that is dropped again and again has to wait.
     pub(crate) fn put_back(&self, held: Held) {
         // Before the lock: in a forked child its holder may not exist.
         if self.store.check_parent().is_err() {
             return;
         }
+        let (queue, offset) = held.place;
+        let Ok(cursor) = self.cursor(queue) else { return };
+        if !self.store.progress.give_back(cursor, held.token, offset) {
+            return;
+        }
         let mut state = self.state.lock();
-        self.give_back(&mut state, held);
-        self.ready.notify_one();
+        if self.is_stale(queue, held.epoch) {
+            return;
+        }
+        let drops = state.drops.entry(held.place).or_default();
+        *drops = drops.saturating_add(1);
+        let over = drops.saturating_sub(DROPS);
+        self.any_drops.store(true, Ordering::Relaxed);
+        if over == 0 {
+            state.again(held.place);
+            self.rouse_one(state);
+        } else {
+            let wait = DROP_WAIT.saturating_mul(1_u32.checked_shl(over - 1).unwrap_or(u32::MAX));
+            state.parked.insert(self.store.clock.now() + wait.min(DROP_WAIT_MAX), held.place);
+            self.rouse(state, 0);
+        }
     }
 
-    /// A message whose payload does not decode: tried again later, with its bytes untouched.
-    pub(crate) fn park(&self, held: Held) {
-        if self.store.check_parent().is_err() {
-            return;
-        }
+    /// A message that failed: tried again after `wait`, or after what the group's retries say.
+    pub(crate) fn fail(&self, held: Held, wait: Option<Duration>) -> Result<()> {
+        let (queue, offset) = held.place;
+        self.put_off(held, |failed| {
+            let attempts = failed.attempts.saturating_add(1);
+            let seed = offset.rotate_left(32) ^ u64::from(queue);
+            (attempts, wait.unwrap_or_else(|| self.terms.retry.delay(attempts, seed)))
+        })
+    }
+
+    /// A message that nobody wants to handle now, without a failure.
+    pub(crate) fn snooze(&self, held: Held, wait: Duration) -> Result<()> {
+        self.put_off(held, |failed| (failed.attempts, wait))
+    }
+
+    fn put_off(&self, held: Held, change: impl FnOnce(Failed) -> (u32, Duration)) -> Result<()> {
+        self.store.check_open()?;
+        let (queue, offset) = held.place;
+        let now_ms = self.store.clock.wall_ms();
+        let changed = |failed: Failed| {
+            let (attempts, wait) = change(failed);
+            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            Failed { attempts, due_ms: now_ms.saturating_add(wait), ..failed }
+        };
+        let cursor = self.cursor(queue)?;
+        let failed = self.store.progress.fail(cursor, held.token, offset, changed);
+        let failed = failed.ok_or_else(|| {
+            let why =
+                "the message is in other hands by now: its lease ended, or the group was moved";
+            Error::new(ErrorKind::Stale, why)
+        })?;
+        self.forget_drops(queue, offset..offset + 1);
         let mut state = self.state.lock();
-        if self.is_stale(held) {
-            return;
+        let mut next = false;
+        if !self.is_stale(queue, held.epoch) {
+            next = self.park(&mut state, held.place, failed);
         }
-        self.landed(1);
-        self.any_undecodable.store(true, Ordering::Relaxed);
-        let attempts = state.attempts.entry(held.place).or_default();
-        let wait =
-            BACK_OFF_SECONDS.get(*attempts).or(BACK_OFF_SECONDS.last()).copied().unwrap_or(0);
-        *attempts += 1;
-        let at = self.store.clock.now() + Duration::from_secs(wait);
-        state.parked.insert((at, held.place));
-        // Everybody who sleeps may have to sleep less long now: one alone may have less time than that.
-        self.ready.notify_all();
+        self.rouse(state, usize::from(next));
+        self.store.acknowledged();
+        Ok(())
+    }
+
+    /// A message that failed waits for its time, in its lane or outside. Says whether another one comes instead.
+    pub(super) fn park(&self, state: &mut State, place: Place, failed: Failed) -> bool {
+        let leaves = !self.terms.order.is_strict() || self.terms.sets_aside(failed);
+        self.park_in(&mut state.parked, place, failed);
+        leaves && self.leave_lane(state, place)
+    }
+
+    /// A message that is not there any more, or never was.
+    pub(super) fn gone(&self, place: Place) {
+        if !self.terms.order.is_free() {
+            let mut state = self.state.lock();
+            let next = self.leave_lane(&mut state, place);
+            self.rouse(state, usize::from(next));
+        }
+    }
+
+    fn forget_drops(&self, queue: u32, offsets: std::ops::Range<u64>) {
+        if self.any_drops.load(Ordering::Relaxed) {
+            let mut state = self.state.lock();
+            for offset in offsets {
+                state.drops.remove(&(queue, offset));
+            }
+            if state.drops.is_empty() {
+                self.any_drops.store(false, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Counts a message and `more` behind it in its queue as done. A process kill does not bring them back.
@@ -73,18 +145,53 @@ impl Dispatch {
         self.store.check_writable()?;
         let (queue, from) = held.place;
         let to = from + 1 + more;
-        let cursor = self.cursors.get(queue as usize).ok_or_else(Error::closed)?;
-        let written = self.store.progress.ack_in(cursor, held.epoch, from..to);
+        let written = self.store.progress.ack_held(self.cursor(queue)?, held.token, from..to);
         self.store.progressed(written)?;
-        self.landed(usize::try_from(to - from).unwrap_or(usize::MAX));
-        if self.any_undecodable.load(Ordering::Relaxed) {
+        self.forget_drops(queue, from..to);
+        if !self.terms.order.is_free() {
             let mut state = self.state.lock();
-            for offset in from..to {
-                state.attempts.remove(&(queue, offset));
+            let mut next = 0;
+            if !self.is_stale(queue, held.epoch) {
+                let mut leave = |offset| self.leave_lane(&mut state, (queue, offset));
+                next = (from..to).filter(|offset| leave(*offset)).count();
             }
+            self.rouse(state, next);
         }
         self.store.acknowledged();
         Ok(())
+    }
+
+    /// The consumer may hold the message for so long from now on.
+    pub(crate) fn extend(&self, held: Held, lease: Duration) -> Result<()> {
+        self.store.check_open()?;
+        let (queue, offset) = held.place;
+        let until = self.store.clock.now().checked_add(lease);
+        if !self.store.progress.extend(self.cursor(queue)?, held.token, offset, until) {
+            let why = "the message is in other hands by now; it cannot be held any longer";
+            return Err(Error::new(ErrorKind::Stale, why));
+        }
+        if let Some(until) = until {
+            self.lease_ends(until);
+        }
+        Ok(())
+    }
+
+    /// Forgets how a message failed that is set aside. `false` if it is not.
+    pub(crate) fn forgive(&self, (queue, offset): Place) -> Result<bool> {
+        self.store.check_writable()?;
+        let cursor = self.cursor(queue)?;
+        let epoch = cursor.epoch();
+        let forgiven = self.store.progress.forgive(cursor, offset, |f| self.terms.sets_aside(f));
+        if !self.store.progressed(forgiven)? {
+            return Ok(false);
+        }
+        let mut state = self.state.lock();
+        if !self.is_stale(queue, epoch) {
+            state.forgiven((queue, offset));
+        }
+        self.rouse_one(state);
+        self.store.acknowledged();
+        Ok(true)
     }
 
     /// Makes acknowledgements durable.
@@ -94,7 +201,7 @@ impl Dispatch {
     }
 
     /// Goes on at these offsets, one for each queue named. What is in consumers' hands is void: it is neither acknowledged nor given
-    /// back any more. Durable when this returns.
+    /// back any more. What waits for another attempt goes on waiting. Durable when this returns.
     pub(crate) fn seek(&self, targets: &[(u32, u64)]) -> Result<()> {
         self.store.check_writable()?;
         let cursor =
@@ -106,14 +213,19 @@ impl Dispatch {
         for (cursor, offset) in moves {
             let queue = cursor.queue();
             if let Some(position) = state.queues.get_mut(queue as usize) {
-                *position = Position::at(offset, offset);
+                *position = Position::at(offset, cursor.reach());
             }
-            state.parked.retain(|(_, place)| place.0 != queue);
-            state.attempts.retain(|place, _| place.0 != queue);
+            state.parked.clear(queue);
+            state.drops.retain(|place, _| place.0 != queue);
+            state.lanes.clear(queue);
+            // Those behind are met in their turn.
+            for (failed, known) in cursor.all_failed() {
+                if failed < offset {
+                    self.park_in(&mut state.parked, (queue, failed), known);
+                }
+            }
         }
-        self.in_flight.store(0, Ordering::Relaxed);
-        self.ready.notify_all();
-        drop(state);
+        self.rouse_all(state);
         self.sync()
     }
 }

@@ -9,10 +9,6 @@ use crate::engine::dispatch::Place;
 
 type Got = Delivery<Box<[u8]>>;
 
-fn consumer(engine: &Arc<Engine>) -> Consumer<[u8], Raw> {
-    ConsumerBuilder::new(engine, crate::Topic::<[u8], Raw>::new("t"), "g").pull().unwrap()
-}
-
 fn place(delivery: &Got) -> Place {
     (delivery.message().queue().get(), delivery.message().queue_offset().get())
 }
@@ -80,6 +76,13 @@ fn step(
     Ok(())
 }
 
+/// Of a group that tries again at once, and for ever.
+fn restless(engine: &Arc<Engine>) -> Consumer<[u8], Raw> {
+    let topic = crate::Topic::<[u8], Raw>::new("t");
+    let at_once = crate::Retry::fixed(Duration::ZERO).max_attempts(u32::MAX);
+    ConsumerBuilder::new(engine, topic, "g").retry(at_once).pull().unwrap()
+}
+
 fn filled(storage: &Arc<dyn Storage>, queues: u32, messages: usize) -> Arc<Engine> {
     let engine = open(Arc::clone(storage), Flush::default(), Duration::from_secs(60));
     engine.store().create_topic("t", queues, true).unwrap();
@@ -99,7 +102,7 @@ fn every_message_is_acknowledged_once_whatever_the_consumers_of_a_group_do() {
         let account = Account::default();
         std::thread::scope(|scope| {
             for thread in 0..4 {
-                let (consumer, account) = (consumer(&engine), &account);
+                let (consumer, account) = (restless(&engine), &account);
                 scope.spawn(move || {
                     let mut choices = Choices(seed * 100 + thread);
                     let longest = Duration::from_millis(2);
@@ -114,7 +117,7 @@ fn every_message_is_acknowledged_once_whatever_the_consumers_of_a_group_do() {
         acked.dedup();
         assert_eq!(acked.len(), MESSAGES, "{queues} queues: one was acknowledged twice");
         assert_eq!(engine.dispatches().pop().unwrap().in_flight(), 0, "{queues} queues");
-        assert!(consumer(&engine).recv(Duration::ZERO).unwrap().is_none());
+        assert!(restless(&engine).recv(Duration::ZERO).unwrap().is_none());
         engine.close().unwrap();
     }
 }
@@ -128,7 +131,7 @@ fn a_close_in_the_middle_keeps_what_was_acknowledged_and_nothing_else() {
         let account = Account::default();
         std::thread::scope(|scope| {
             for thread in 0..3 {
-                let (consumer, account) = (consumer(&engine), &account);
+                let (consumer, account) = (restless(&engine), &account);
                 scope.spawn(move || {
                     let mut choices = Choices(round * 100 + thread);
                     let ended = loop {
@@ -148,7 +151,7 @@ fn a_close_in_the_middle_keeps_what_was_acknowledged_and_nothing_else() {
         let set = |places: Mutex<Vec<Place>>| places.into_inner().into_iter().collect();
         let (acked, maybe): (BTreeSet<_>, BTreeSet<_>) = (set(account.acked), set(account.maybe));
         let engine = open(storage, Flush::default(), Duration::from_secs(60));
-        let left = consumer(&engine).recv_batch(MESSAGES, Duration::ZERO).unwrap();
+        let left = restless(&engine).recv_batch(MESSAGES, Duration::ZERO).unwrap();
         let left: BTreeSet<_> = left.iter().map(place).collect();
         assert!(left.is_disjoint(&acked), "round {round}: acknowledged and received again");
         let gone: BTreeSet<_> = maybe.difference(&left).copied().chain(acked).collect();

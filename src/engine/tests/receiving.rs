@@ -46,7 +46,7 @@ impl Clock for Watched {
 }
 
 #[test]
-fn everybody_who_sleeps_learns_when_a_message_that_did_not_decode_is_due() {
+fn everybody_who_sleeps_learns_when_a_message_that_failed_is_due() {
     let clock = Arc::new(Watched::default());
     // No threads of its own: who asks for the time is a receiver.
     let options = Options { background: false, ..Options::default() };
@@ -55,8 +55,8 @@ fn everybody_who_sleeps_learns_when_a_message_that_did_not_decode_is_due() {
     let engine = Engine::open_on(storage, watched, Path::new("/q"), &options).unwrap();
     producer(&engine).send(b"m").unwrap();
     let consumer = consumer(&engine);
-    let undecodable = ManuallyDrop::new(consumer.recv(Duration::ZERO).unwrap().unwrap());
-    assert_eq!(undecodable.body(), b"m");
+    let failing = ManuallyDrop::new(consumer.recv(Duration::ZERO).unwrap().unwrap());
+    assert_eq!(failing.body(), b"m");
     let dispatch = engine.dispatches().pop().unwrap();
     std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -67,7 +67,7 @@ fn everybody_who_sleeps_learns_when_a_message_that_did_not_decode_is_due() {
         assert!(clock.wait_for(3, 2));
         drop(dispatch.hold());
         clock.0.lock().clear();
-        dispatch.park(dispatch::Held { place: (0, 0), epoch: 0 });
+        ManuallyDrop::into_inner(failing).fail().unwrap();
         let told = clock.wait_for(3, 1);
         engine.close().unwrap();
         assert!(told, "a receiver sleeps on, though a message is due long before its time is up");

@@ -4,7 +4,9 @@ use super::*;
 use crate::progress::format::{Decoded, Entry, Scratch, Seed, Starts, decode};
 use crate::progress::snapshot::{self, Snapshot};
 
-const ENTRIES: [Entry<'static>; 8] = [
+const FAILED: Failed = Failed { attempts: 19, deaths: 20, due_ms: 21 };
+
+const ENTRIES: [Entry<'static>; 11] = [
     Entry::Define { id: 1, group: "g", topic: "t", queue: 2, start: 3 },
     Entry::Ack { cursor: 1, from: 2, count: 3 },
     Entry::Set { cursor: 4, offset: 5 },
@@ -19,6 +21,9 @@ const ENTRIES: [Entry<'static>; 8] = [
         topic: "t",
         starts: Starts::new(&[[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2], [3; 12]]),
     },
+    Entry::Taken { cursor: 11, from: 12, count: 13 },
+    Entry::Returned { cursor: 14, from: 15, count: 16 },
+    Entry::Failed { cursor: 17, offset: 18, failed: FAILED },
 ];
 
 #[test]
@@ -76,6 +81,37 @@ fn a_start_takes_these_bytes() {
 }
 
 #[test]
+fn a_failure_takes_these_bytes() {
+    let mut scratch = Scratch::default();
+    let entry = Entry::Failed { cursor: 17, offset: 18, failed: FAILED };
+    let body = [
+        &[0, 28, 11, 0, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0, 0, 18][..],
+        &[0, 0, 0, 19, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 21],
+    ];
+    assert_eq!(scratch.encode(Seed::new(7, 1), 0, &entry)[4..], body.concat());
+}
+
+#[test]
+fn a_snapshot_of_the_first_version_reads_as_one_where_nothing_failed() {
+    let state = State { cursors: vec![sample().cursors.swap_remove(1)], ..State::default() };
+    let snapshot = Snapshot { generation: 3, sequence: 5, journal: 2, state };
+    let mut bytes = snapshot.encode().unwrap();
+    // Without the two counts at its end, which are 0.
+    bytes.truncate(bytes.len() - 8);
+    bytes[11] = 1;
+    seal(&mut bytes);
+    assert_eq!(snapshot::decode(&bytes, 3), Ok(snapshot));
+}
+
+/// Makes length and checksum right.
+fn seal(bytes: &mut [u8]) {
+    let len = u64::try_from(bytes.len()).unwrap();
+    bytes[40..48].copy_from_slice(&len.to_be_bytes());
+    let covered = [&bytes[..12], &bytes[16..]].concat();
+    bytes[12..16].copy_from_slice(&crc32fast::hash(&covered).to_be_bytes());
+}
+
+#[test]
 fn a_snapshot_reads_back_and_any_flipped_bit_or_cut_is_noticed() {
     let snapshot = Snapshot { generation: 3, sequence: 5, journal: 2, state: sample() };
     let bytes = snapshot.encode().unwrap();
@@ -99,11 +135,7 @@ proptest! {
         let empty = Snapshot { generation: 1, sequence: 1, journal: 0, state: State::default() };
         let mut bytes = empty.encode().unwrap()[..48].to_vec();
         bytes.extend_from_slice(&body);
-        let len = u64::try_from(bytes.len()).unwrap();
-        bytes[40..48].copy_from_slice(&len.to_be_bytes());
-        let mut covered = bytes[..12].to_vec();
-        covered.extend_from_slice(&bytes[16..]);
-        bytes[12..16].copy_from_slice(&crc32fast::hash(&covered).to_be_bytes());
+        seal(&mut bytes);
         if let Ok(read) = snapshot::decode(&bytes, 1) {
             prop_assert_eq!(read.encode().unwrap(), bytes);
         }

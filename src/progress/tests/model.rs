@@ -15,6 +15,17 @@ enum Step {
         cursor: u8,
         offset: u64,
     },
+    Take {
+        cursor: u8,
+        from: u64,
+        count: u64,
+    },
+    /// What somebody holds at this offset or after it.
+    Settle {
+        cursor: u8,
+        from: u64,
+        how: How,
+    },
     Define {
         cursor: u8,
         start: u64,
@@ -32,10 +43,25 @@ enum Step {
     Close,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Acked,
+    GivenBack,
+    Failed(u64),
+}
+
+fn how() -> impl Strategy<Value = How> {
+    prop_oneof![Just(How::Acked), Just(How::GivenBack), (1..9u64).prop_map(How::Failed)]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let cursor = || 0..6u8;
     prop_oneof![
-        60 => (cursor(), 0..90u64, 1..6u64)
+        30 => (cursor(), 0..90u64, 1..9u64)
+            .prop_map(|(cursor, from, count)| Step::Take { cursor, from, count }),
+        30 => (cursor(), 0..90u64, how())
+            .prop_map(|(cursor, from, how)| Step::Settle { cursor, from, how }),
+        40 => (cursor(), 0..90u64, 1..6u64)
             .prop_map(|(cursor, from, count)| Step::Ack { cursor, from, count }),
         1 => (cursor(), 0..90u64).prop_map(|(cursor, offset)| Step::Set { cursor, offset }),
         4 => (cursor(), 0..9u64).prop_map(|(cursor, start)| Step::Define { cursor, start }),
@@ -52,9 +78,27 @@ struct Model {
     topics: BTreeMap<String, u32>,
     groups: BTreeSet<String>,
     acked: BTreeMap<(String, u32), BTreeSet<u64>>,
+    /// With the tokens.
+    held: BTreeMap<(String, u32), BTreeMap<u64, u64>>,
+    failed: BTreeMap<(String, u32), BTreeMap<u64, Failed>>,
 }
 
 impl Model {
+    /// These are done.
+    fn settle(&mut self, key: &(String, u32), range: std::ops::Range<u64>) {
+        self.held.entry(key.clone()).or_default().retain(|offset, _| !range.contains(offset));
+        self.failed.entry(key.clone()).or_default().retain(|offset, _| !range.contains(offset));
+    }
+
+    /// The process ended: if it died, that counts for what was held.
+    fn ended(&mut self, died: bool) {
+        for (key, held) in std::mem::take(&mut self.held) {
+            for (offset, _) in held.into_iter().filter(|_| died) {
+                self.failed.entry(key.clone()).or_default().entry(offset).or_default().deaths += 1;
+            }
+        }
+    }
+
     fn check(&self, state: &State) {
         let topics: BTreeMap<_, _> =
             state.topics.iter().map(|t| (t.name.clone(), t.queues)).collect();
@@ -66,6 +110,12 @@ impl Model {
             for offset in 0..120 {
                 assert_eq!(cursor.acked.contains(offset), expected.contains(&offset));
             }
+            let key = (cursor.group.clone(), cursor.queue);
+            let held = self.held.get(&key).map(|held| held.keys().copied().collect());
+            let found: Vec<u64> = cursor.unsettled.hands.ranges().flatten().collect();
+            assert_eq!(found, held.unwrap_or(vec![]));
+            let failed = self.failed.get(&key).cloned().unwrap_or_default();
+            assert_eq!(cursor.unsettled.failed().collect::<BTreeMap<_, _>>(), failed);
         }
     }
 }
@@ -90,12 +140,60 @@ proptest! {
                     let set = model.acked.get_mut(&names(cursor)).unwrap();
                     let fresh = (from..from + count).filter(|&o| set.insert(o)).count();
                     prop_assert_eq!(progress.ack(&handle, from..from + count).unwrap(), fresh as u64);
+                    model.settle(&names(cursor), from..from + count);
+                }
+                Step::Take { cursor, from, count } => {
+                    let Some(handle) = find(cursor) else { continue };
+                    let acked = &model.acked[&names(cursor)];
+                    let to = (from..from + count).find(|o| acked.contains(o)).unwrap_or(from + count);
+                    if from == to {
+                        continue;
+                    }
+                    prop_assert!(progress.take(&handle, handle.epoch() + 1, from..to, None).unwrap().is_none());
+                    let taken = progress.take(&handle, handle.epoch(), from..to, None).unwrap().unwrap();
+                    let failed = model.failed.entry(names(cursor)).or_default();
+                    let known: Vec<_> = failed.range(from..to).map(|(o, f)| (*o, *f)).collect();
+                    prop_assert_eq!(taken.failed, known);
+                    let held = model.held.entry(names(cursor)).or_default();
+                    held.extend((from..to).map(|offset| (offset, taken.token)));
+                }
+                Step::Settle { cursor, from, how } => {
+                    let Some(handle) = find(cursor) else { continue };
+                    let held = model.held.entry(names(cursor)).or_default();
+                    let Some((&at, &token)) = held.range(from..).next() else { continue };
+                    // Another's token settles nothing.
+                    let stale = progress.ack_held(&handle, token + 1000, at..at + 1).unwrap_err();
+                    prop_assert_eq!(stale.kind(), ErrorKind::Stale);
+                    prop_assert!(!progress.give_back(&handle, token + 1000, at));
+                    match how {
+                        How::Acked => {
+                            progress.ack_held(&handle, token, at..at + 1).unwrap();
+                            model.acked.get_mut(&names(cursor)).unwrap().insert(at);
+                            model.settle(&names(cursor), at..at + 1);
+                        }
+                        How::GivenBack => {
+                            prop_assert!(progress.give_back(&handle, token, at));
+                            held.remove(&at);
+                        }
+                        How::Failed(due_ms) => {
+                            held.remove(&at);
+                            let failed = model.failed.entry(names(cursor)).or_default();
+                            let known = failed.entry(at).or_default();
+                            known.attempts += 1;
+                            known.due_ms = due_ms;
+                            let change = |f: Failed| Failed { attempts: f.attempts + 1, due_ms, ..f };
+                            prop_assert_eq!(progress.fail(&handle, token, at, change), Some(*known));
+                        }
+                    }
                 }
                 Step::Set { cursor, offset } => {
                     let Some(handle) = find(cursor) else { continue };
                     progress.set(&handle, offset).unwrap();
                     prop_assert!(!progress.dirty());
-                    model.acked.insert(names(cursor), (0..offset).collect());
+                    model.held.remove(&names(cursor));
+                    let failed = model.failed.entry(names(cursor)).or_default();
+                    let done = (0..offset).filter(|o| !failed.contains_key(o)).collect();
+                    model.acked.insert(names(cursor), done);
                 }
                 Step::Define { cursor, start } => {
                     let (group, queue) = names(cursor);
@@ -117,7 +215,9 @@ proptest! {
                     if matches!(step, Step::Close) {
                         progress.close().unwrap();
                     }
-                    let loaded = found(&storage, generation);
+                    let mut loaded = found(&storage, generation);
+                    loaded.state.died();
+                    model.ended(matches!(step, Step::Kill));
                     prop_assert_eq!(loaded.notes, Vec::<String>::new());
                     generation += 1;
                     progress = begin(&storage, generation, loaded.state);

@@ -136,7 +136,7 @@ fn where_a_group_was_moved_to_survives_a_power_cut_at_any_moment_after() {
         world.flush().unwrap();
         let engine = world.engine();
         let topic = world.store().topic("t").unwrap();
-        let dispatch = engine.join("g", &topic, Start::Earliest).unwrap();
+        let dispatch = engine.join("g", &topic, Start::Earliest, None).unwrap();
         dispatch.seek(&[(0, target)]).unwrap();
         let mut next = world.next(world.disk.power_image(seed));
         next.open().unwrap();
@@ -153,7 +153,7 @@ fn a_crash_while_a_group_is_moved_leaves_it_where_it_was_or_where_it_goes() {
         world.consume(("t", "g"), 6, |_| Ack::Yes).unwrap();
         world.flush().unwrap();
         let topic = world.store().topic("t").unwrap();
-        let dispatch = world.engine().join("g", &topic, Start::Earliest).unwrap();
+        let dispatch = world.engine().join("g", &topic, Start::Earliest, None).unwrap();
         world.disk.crash_at(n);
         let moved = dispatch.seek(&[(0, 2)]);
         let crashed = world.disk.is_crashed();

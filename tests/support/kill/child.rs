@@ -203,7 +203,9 @@ impl Child {
     /// Receives, keeps some for later, drops some, and acknowledges the rest in whatever order, in every way there is.
     fn consume(&self, queue: &Queue, group: usize, number: u64) -> Result<()> {
         producers(queue)?;
-        let consumer = |(name, _)| queue.consumer(Bytes::new(name), GROUPS[group]).pull();
+        let consumer = |(name, _)| {
+            queue.consumer(Bytes::new(name), GROUPS[group]).poison_guard(u32::MAX).pull()
+        };
         let consumers = TOPICS.into_iter().map(consumer).collect::<Result<Vec<_>>>()?;
         let mut rng = Rng::new(self.role.seed ^ number << 32);
         let mut kept: Vec<Vec<Delivered>> = TOPICS.map(|_| Vec::new()).into();

@@ -33,7 +33,8 @@ pub(crate) fn receive(queue: &Queue, group: &str) -> Vec<(Place, Delivery<Box<[u
     let mut all = Vec::new();
     for (index, (name, queues)) in TOPICS.into_iter().enumerate() {
         queue.create_topic(name, queues).unwrap();
-        let consumer = queue.consumer(Bytes::new(name), group).pull().unwrap();
+        let consumer =
+            queue.consumer(Bytes::new(name), group).poison_guard(u32::MAX).pull().unwrap();
         loop {
             let batch = consumer.recv_batch(1000, Duration::ZERO).unwrap();
             if batch.is_empty() {

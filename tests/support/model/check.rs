@@ -39,9 +39,9 @@ impl World {
             let backlog: u64 = progress.iter().zip(queues).map(|(p, q)| p.backlog(q)).sum();
             assert_eq!(found.backlog, backlog, "{found:?}");
             let held: usize = progress.iter().map(|p| p.held.len()).sum();
-            assert_eq!(found.in_flight, held, "{found:?}");
+            assert_eq!(found.in_flight, u64::try_from(held).unwrap(), "{found:?}");
             let bad: usize = progress.iter().zip(queues).map(|(p, q)| p.bad(q)).sum();
-            assert!(found.undecodable <= bad, "{found:?}");
+            assert!(found.failed <= u64::try_from(bad).unwrap(), "{found:?}");
         }
     }
 

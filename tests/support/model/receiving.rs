@@ -49,7 +49,10 @@ impl World {
         let least = if bad > 0 || self.unsettled { most.min(1) } else { most };
         assert!((least..=most).contains(&batch.len()), "{} of {least} to {most}", batch.len());
         if batch.is_empty() && !self.unsettled {
-            assert_eq!(self.group_stats(&group_name(group), topic).undecodable, bad);
+            assert_eq!(
+                self.group_stats(&group_name(group), topic).failed,
+                u64::try_from(bad).unwrap()
+            );
         }
         for delivery in batch {
             let (queue, offset) = place(delivery.message());

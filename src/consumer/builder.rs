@@ -1,0 +1,160 @@
+//! A consumer being set up.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::codec::{Decode, Json};
+use crate::engine::Engine;
+use crate::engine::dispatch::{Order, Terms};
+use crate::engine::join::Seat;
+use crate::error::{Error, Result};
+use crate::filter::{Filter, FilterError};
+use crate::message::names::{validate_group, validate_topic};
+use crate::retry::Retry;
+use crate::sync::Arc;
+
+use super::{Consumer, Start};
+
+/// A consumer being set up.
+///
+/// Made by [`Queue::consumer`](crate::Queue::consumer); [`ConsumerBuilder::pull`] finishes it.
+///
+/// Filter, retries, lease and poison guard belong to the group: consumers of one group and topic that live at the same time must have
+/// the same, and the second one with others fails. They are not stored; each opening of the queue names them again.
+#[must_use = "finish with `pull`"]
+pub struct ConsumerBuilder<T: ?Sized, C = Json> {
+    engine: Arc<Engine>,
+    topic: crate::Topic<T, C>,
+    group: String,
+    start: Start,
+    terms: Terms,
+}
+
+impl<T: ?Sized, C> fmt::Debug for ConsumerBuilder<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsumerBuilder")
+            .field("topic", &self.topic)
+            .field("group", &self.group)
+            .field("start", &self.start)
+            .field("terms", &self.terms)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
+    pub(crate) fn new(engine: &Arc<Engine>, topic: crate::Topic<T, C>, group: &str) -> Self {
+        Self {
+            engine: Arc::clone(engine),
+            topic,
+            group: group.to_owned(),
+            start: Start::default(),
+            terms: Terms::default(),
+        }
+    }
+
+    /// Where the group begins, if it has no progress in this topic yet. Default: [`Start::Earliest`].
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Which messages the group wants. The others are passed over, and count as done; a group that begins to want them later has to be
+    /// moved back ([`Group::seek`](crate::Group::seek)). A message that failed is not filtered again.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.terms.filter = filter;
+        self
+    }
+
+    /// As [`ConsumerBuilder::filter`], by tag: `"paid || sent"`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Filter::tags`].
+    pub fn filter_tag(self, tags: &str) -> Result<Self, FilterError> {
+        Ok(self.filter(Filter::tags(tags)?))
+    }
+
+    /// As [`ConsumerBuilder::filter`], by an expression over the properties: `"cents > 1000 AND region = 'eu'"`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Filter::sql`].
+    pub fn filter_sql(self, expression: &str) -> Result<Self, FilterError> {
+        Ok(self.filter(Filter::sql(expression)?))
+    }
+
+    /// When a message that failed is tried again. Default: [`Retry::levels`].
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.terms.retry = retry;
+        self
+    }
+
+    /// How long a delivery may be held. When the lease ends, it is a failed attempt: the message goes to somebody else at once, and
+    /// settling the old delivery is [`ErrorKind::Stale`](crate::ErrorKind::Stale). Default: as long as it takes; a delivery that is
+    /// dropped gives its message back at once.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.terms.lease = Some(lease);
+        self
+    }
+
+    /// After how many deaths of the process with a message in somebody's hands that message is set aside, for it may be what kills.
+    /// Default: 20. It is not received any more; [`Group::set_aside`](crate::Group::set_aside) names it, and
+    /// [`Group::retry_set_aside`](crate::Group::retry_set_aside) gives it another chance.
+    pub fn poison_guard(mut self, deaths: u32) -> Self {
+        self.terms.deaths = deaths;
+        self
+    }
+
+    /// First in, first out for each [`order_by`](crate::MessageBuilder::order_by) key, however many consumers the group has: while a message
+    /// is in somebody's hands, or failed and waits, no other one of its key is received. Other keys go on, and messages without a key run
+    /// free. A message that is set aside lets those behind it pass. Kept over restarts and crashes; a message may be received twice, but
+    /// never after a later one of its key was acknowledged.
+    ///
+    /// At most 10 000 messages of a queue are read ahead past blocked keys. Moving the group ([`Group::seek`](crate::Group::seek)) leaves what
+    /// waits for another attempt out of the order.
+    pub fn ordered(mut self) -> Self {
+        self.terms.order = Order::PerKey;
+        self
+    }
+
+    /// At most so many messages of one [`order_by`](crate::MessageBuilder::order_by) key are in consumers' hands at once. One that failed
+    /// may be overtaken: for first in, first out see [`ConsumerBuilder::ordered`].
+    pub fn concurrency_per_key(mut self, most: u32) -> Self {
+        self.terms.order = Order::AtOnce(most);
+        self
+    }
+
+    /// A consumer that asks for messages.
+    ///
+    /// The topic is created if the options allow it. What `start` resolves to is durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if topic or group is not a name, if a lease, poison guard or number of messages per
+    /// key is 0, or if consumers of the group live that want something else;
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the topic does not exist and may not be created.
+    pub fn pull(self) -> Result<Consumer<T, C>> {
+        let engine = Arc::clone(&self.engine);
+        Ok(Consumer::new(engine, self.join()?))
+    }
+
+    pub(crate) fn join(self) -> Result<Arc<Seat>> {
+        validate_topic(self.topic.name())?;
+        validate_group(&self.group)?;
+        if self.terms.lease.is_some_and(|lease| lease.is_zero()) {
+            return Err(Error::invalid("a lease of 0 would be over at once"));
+        }
+        if self.terms.deaths == 0 {
+            return Err(Error::invalid("a poison guard of 0 would set every message aside"));
+        }
+        if self.terms.order == Order::AtOnce(0) {
+            return Err(Error::invalid(
+                "no message could ever be received with none of a key at once",
+            ));
+        }
+        let store = self.engine.store();
+        store.check_open()?;
+        let topic = store.topic(self.topic.name())?;
+        self.engine.join(&self.group, &topic, self.start, Some(self.terms))
+    }
+}

@@ -1,0 +1,134 @@
+//! Receiving without blocking a thread: any executor can poll these, no runtime is needed. Their timers run on the queue's own thread.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::codec::{Decode, Json};
+use crate::engine::Engine;
+use crate::engine::dispatch::{Asleep, Wait};
+use crate::engine::join::Seat;
+use crate::error::Result;
+use crate::sync::Arc;
+
+use super::{Consumer, Delivery, Handle, decoded};
+
+/// What receives for a future: it keeps its place among those who wait.
+pub(super) struct Receiver {
+    /// Keeps the queue open.
+    _engine: Arc<Engine>,
+    seat: Arc<Seat>,
+    wait: Wait<'static>,
+    asleep: Asleep,
+}
+
+impl Receiver {
+    pub(super) fn new(engine: &Arc<Engine>, seat: &Arc<Seat>, timeout: Duration) -> Self {
+        Self {
+            _engine: Arc::clone(engine),
+            seat: Arc::clone(seat),
+            wait: Wait::up_to(timeout),
+            asleep: Asleep::new(seat),
+        }
+    }
+
+    pub(super) fn poll(&mut self, max: usize, cx: &Context<'_>) -> Poll<Result<Vec<Handle>>> {
+        let mut handles = Vec::new();
+        let mut put = |message, held| handles.push(Handle::new(message, held, &self.seat));
+        let asleep = (&mut self.asleep, cx.waker());
+        let taken = self.seat.poll_take(max, &mut self.wait, asleep, &mut put);
+        taken.map(|taken| taken.map(|_| handles))
+    }
+}
+
+/// Receives one message: see [`Consumer::recv_async`].
+#[must_use = "a future does nothing until it is polled"]
+pub struct Recv<T: ?Sized, C = Json> {
+    receiver: Receiver,
+    types: PhantomData<fn(&T) -> C>,
+}
+
+/// Receives a batch: see [`Consumer::recv_batch_async`].
+#[must_use = "a future does nothing until it is polled"]
+pub struct RecvBatch<T: ?Sized, C = Json> {
+    receiver: Receiver,
+    max: usize,
+    types: PhantomData<fn(&T) -> C>,
+}
+
+impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
+    /// As [`Consumer::recv`], without blocking the thread.
+    ///
+    /// Needs no runtime, and nothing is lost if the future is dropped: a message is taken in the poll that returns it. The queue stays
+    /// open while it lives. Reading a message that is not in memory is a page fault, which blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::recv`].
+    pub fn recv_async(&self, timeout: Duration) -> Recv<T, C> {
+        let receiver = Receiver::new(&self.engine, &self.seat, timeout);
+        Recv { receiver, types: PhantomData }
+    }
+
+    /// As [`Consumer::recv_batch`], without blocking the thread; see [`Consumer::recv_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::recv`].
+    pub fn recv_batch_async(&self, max: usize, timeout: Duration) -> RecvBatch<T, C> {
+        let receiver = Receiver::new(&self.engine, &self.seat, timeout);
+        RecvBatch { receiver, max, types: PhantomData }
+    }
+}
+
+impl<T: ?Sized, C: Decode<T>> Future for Recv<T, C> {
+    type Output = Result<Option<Delivery<C::Owned>>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let handles = std::task::ready!(self.receiver.poll(1, cx))?;
+            if handles.is_empty() {
+                return Poll::Ready(Ok(None));
+            }
+            if let Some(delivery) = decoded::<T, C>(handles)?.pop() {
+                return Poll::Ready(Ok(Some(delivery)));
+            }
+        }
+    }
+}
+
+impl<T: ?Sized, C: Decode<T>> Future for RecvBatch<T, C> {
+    type Output = Result<Vec<Delivery<C::Owned>>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let max = self.max;
+        if max == 0 {
+            return Poll::Ready(Ok(Vec::new()));
+        }
+        loop {
+            let handles = std::task::ready!(self.receiver.poll(max, cx))?;
+            let none = handles.is_empty();
+            let deliveries = decoded::<T, C>(handles)?;
+            if none || !deliveries.is_empty() {
+                return Poll::Ready(Ok(deliveries));
+            }
+        }
+    }
+}
+
+impl<T: ?Sized, C> fmt::Debug for Recv<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topic = self.receiver.seat.topic().name();
+        f.debug_struct("Recv").field("topic", topic).finish_non_exhaustive()
+    }
+}
+
+impl<T: ?Sized, C> fmt::Debug for RecvBatch<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topic = self.receiver.seat.topic().name();
+        f.debug_struct("RecvBatch").field("topic", topic).finish_non_exhaustive()
+    }
+}

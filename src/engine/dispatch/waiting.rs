@@ -1,0 +1,354 @@
+//! Waiting for a message: threads and futures, woken by an arrival, a time or an end.
+
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::flush::{Timer, Waited, wake_all};
+use crate::options::LONGEST_WAIT;
+use crate::store::Store;
+use crate::store::topics::OwnedSleeper;
+use crate::sync::{Arc, AtomicBool, MutexGuard, Ordering};
+
+use super::find::{Look, State};
+use super::{Dispatch, Found};
+
+/// How long a receiver waits. The clock is read when it has to.
+#[derive(Debug)]
+pub(crate) struct Wait<'a> {
+    timeout: Duration,
+    deadline: Option<Instant>,
+    stop: Option<&'a AtomicBool>,
+}
+
+impl<'a> Wait<'a> {
+    pub(crate) fn up_to(timeout: Duration) -> Self {
+        Self { timeout: timeout.min(LONGEST_WAIT), deadline: None, stop: None }
+    }
+
+    #[expect(dead_code, reason = "workers wait so")]
+    /// Until a message comes, or the flag is set and [`Dispatch::wake_all`] called.
+    pub(crate) fn until(stop: &'a AtomicBool) -> Self {
+        Self { stop: Some(stop), ..Self::up_to(LONGEST_WAIT) }
+    }
+
+    fn deadline(&mut self, store: &Store) -> Instant {
+        *self.deadline.get_or_insert_with(|| store.clock.now() + self.timeout)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::SeqCst))
+    }
+
+    fn is_over(&mut self, store: &Store) -> bool {
+        self.timeout.is_zero() || store.clock.now() >= self.deadline(store)
+    }
+
+    /// Who passes over many messages looks at the time too. Who does not wait sees all of them.
+    pub(super) fn has_run_out(&mut self, store: &Store) -> bool {
+        !self.timeout.is_zero() && self.is_over(store)
+    }
+}
+
+/// What to do when there is no message.
+enum Lack {
+    /// Sleep, at most until then.
+    Sleep(Instant),
+    /// There is something after all.
+    Look,
+}
+
+impl Dispatch {
+    /// Waits for messages, and takes up to `max` out. `false` when the time is up. What was found may be only what the filter does not
+    /// want.
+    pub(super) fn reserve(
+        &self,
+        max: usize,
+        wait: &mut Wait<'_>,
+        found: &mut Found,
+    ) -> Result<bool> {
+        if wait.deadline.is_some() && wait.has_run_out(&self.store) {
+            self.wake_one();
+            return Ok(false);
+        }
+        loop {
+            self.store.check_open()?;
+            self.end_leases();
+            let mut state = self.state.lock();
+            if wait.is_stopped() {
+                // This one may have been woken for a message.
+                self.rouse_one(state);
+                return Ok(false);
+            }
+            match self.find_all(&mut state, max, found) {
+                Ok(Look::Found { more }) => {
+                    self.rouse(state, usize::from(more));
+                    return Ok(true);
+                }
+                Ok(Look::After(_) | Look::Nothing) if !found.passed.is_empty() => return Ok(true),
+                Ok(Look::After(position)) => {
+                    drop(state);
+                    let visible = self.await_visible(position, wait.deadline(&self.store));
+                    if !matches!(visible, Ok(true)) {
+                        // Somebody else who sleeps may have more time.
+                        self.wake_one();
+                        return visible;
+                    }
+                }
+                Ok(Look::Nothing) => {
+                    self.store.check_writable()?;
+                    if wait.is_over(&self.store) {
+                        return Ok(false);
+                    }
+                    let _asleep = self.topic.sleep();
+                    if let Lack::Sleep(due) = self.look_again(&mut state, wait) {
+                        let _ = self.ready.wait_until(&mut state, due);
+                    }
+                }
+                Err(e) => {
+                    // What this receiver was woken for is still there.
+                    self.rouse_one(state);
+                    return Err(e);
+                }
+            }
+        }
+    }
+
+    /// The last look of somebody who counts as asleep. What it finds is left for the next one.
+    fn look_again(&self, state: &mut State, wait: &mut Wait<'_>) -> Lack {
+        // A failure is told to those who count as asleep: one that came before is met by another look.
+        if self.is_anything_there(state) || self.store.check_writable().is_err() {
+            return Lack::Look;
+        }
+        let lease = self.first_lease.load(Ordering::SeqCst);
+        let lease = (lease < u64::MAX).then(|| self.began + Duration::from_millis(lease));
+        let due = [state.parked.first(), lease].into_iter().flatten().min();
+        let deadline = wait.deadline(&self.store);
+        Lack::Sleep(due.map_or(deadline, |due| due.min(deadline)))
+    }
+
+    /// `false` when the deadline came first.
+    fn await_visible(&self, position: u64, deadline: Instant) -> Result<bool> {
+        self.seen(self.store.await_durable(position, deadline))
+    }
+
+    fn seen(&self, waited: Waited) -> Result<bool> {
+        match waited {
+            Waited::Durable => Ok(true),
+            Waited::TimedOut => Ok(false),
+            Waited::Failed => {
+                self.store.check_writable()?;
+                Err(Error::closed())
+            }
+        }
+    }
+
+    /// As [`Dispatch::reserve`], for a future, which `asleep` belongs to.
+    pub(super) fn poll_reserve(
+        &self,
+        max: usize,
+        wait: &mut Wait<'_>,
+        (asleep, waker): (&mut Asleep, &Waker),
+        found: &mut Found,
+    ) -> Poll<Result<bool>> {
+        let mine = waker.clone();
+        loop {
+            self.store.check_open()?;
+            self.end_leases();
+            let _old = asleep.get_up();
+            let mut state = self.state.lock();
+            match self.find_all(&mut state, max, found) {
+                Ok(Look::Found { more }) => {
+                    self.rouse(state, usize::from(more));
+                    return Poll::Ready(Ok(true));
+                }
+                Ok(Look::After(_) | Look::Nothing) if !found.passed.is_empty() => {
+                    return Poll::Ready(Ok(true));
+                }
+                Ok(Look::After(position)) => {
+                    drop(state);
+                    let deadline = wait.deadline(&self.store);
+                    let Some(waited) =
+                        self.store.poll_durable(position, (&mut asleep.timer, deadline), waker)
+                    else {
+                        asleep.owe();
+                        return Poll::Pending;
+                    };
+                    let visible = self.seen(waited);
+                    if !matches!(visible, Ok(true)) {
+                        self.wake_one();
+                        return Poll::Ready(visible);
+                    }
+                }
+                Ok(Look::Nothing) => {
+                    self.store.check_writable()?;
+                    if wait.is_over(&self.store) {
+                        return Poll::Ready(Ok(false));
+                    }
+                    asleep.sleeper = Some(self.topic.sleep_on());
+                    let Lack::Sleep(due) = self.look_again(&mut state, wait) else { continue };
+                    asleep.lie_down(&mut state, mine.clone());
+                    drop(state);
+                    let endless = wait.timeout == LONGEST_WAIT && due == wait.deadline(&self.store);
+                    if endless || !self.store.remind(&mut asleep.timer, due, waker) {
+                        return Poll::Pending;
+                    }
+                }
+                Err(e) => {
+                    self.rouse_one(state);
+                    return Poll::Ready(Err(e));
+                }
+            }
+        }
+    }
+
+    /// Wakes one of those who wait.
+    pub(super) fn rouse_one(&self, state: MutexGuard<'_, State>) {
+        self.rouse(state, 1);
+    }
+
+    /// Wakes as many of those who wait as there are messages for them; everybody, if one of them may have to sleep less long: one alone
+    /// may have less time than that.
+    pub(super) fn rouse(&self, mut state: MutexGuard<'_, State>, messages: usize) {
+        if state.parked.take_sooner() {
+            return self.rouse_all(state);
+        }
+        let threads = (0..messages).take_while(|_| self.ready.notify_one()).count();
+        let futures = (messages - threads).min(state.futures.len());
+        if futures == 0 {
+            return;
+        }
+        let rest = state.futures.split_off(futures);
+        let woken = std::mem::replace(&mut state.futures, rest);
+        drop(state);
+        // Without the lock: a future may be polled on the spot.
+        wake_all(woken.into_iter().map(|(_, waker)| waker));
+    }
+
+    pub(super) fn rouse_all(&self, mut state: MutexGuard<'_, State>) {
+        self.ready.notify_all();
+        let futures = std::mem::take(&mut state.futures);
+        drop(state);
+        wake_all(futures.into_iter().map(|(_, waker)| waker));
+    }
+
+    pub(super) fn wake_one(&self) {
+        self.rouse_one(self.state.lock());
+    }
+
+    pub(crate) fn wake_all(&self) {
+        self.rouse_all(self.state.lock());
+    }
+
+    /// A lease ends then: whoever sleeps may have to sleep less long.
+    pub(super) fn lease_ends(&self, at: Instant) {
+        let ms = at.saturating_duration_since(self.began).as_micros().div_ceil(1000);
+        let ms = u64::try_from(ms).unwrap_or(u64::MAX);
+        if ms < self.first_lease.fetch_min(ms, Ordering::SeqCst) {
+            self.wake_all();
+        }
+    }
+
+    /// Takes back what was held for too long.
+    fn end_leases(&self) {
+        let first = self.first_lease.load(Ordering::SeqCst);
+        if first == u64::MAX {
+            return;
+        }
+        let now = self.store.clock.now();
+        if now < self.began + Duration::from_millis(first) {
+            return;
+        }
+        let mine =
+            self.first_lease.compare_exchange(first, u64::MAX, Ordering::SeqCst, Ordering::SeqCst);
+        if mine.is_err() {
+            return;
+        }
+        let now_ms = self.store.clock.wall_ms();
+        for cursor in &self.cursors {
+            let epoch = cursor.epoch();
+            let expired = self.store.progress.expire(cursor, now, now_ms);
+            if let Some(next) = cursor.first_lease() {
+                self.lease_ends(next);
+            }
+            if expired.is_empty() {
+                continue;
+            }
+            let mut state = self.state.lock();
+            if cursor.epoch() == epoch {
+                for (offset, failed) in expired {
+                    self.park(&mut state, (cursor.queue(), offset), failed);
+                }
+            }
+            self.rouse_all(state);
+        }
+    }
+}
+
+/// A future's place among those who wait.
+#[derive(Debug)]
+pub(crate) struct Asleep {
+    dispatch: Arc<Dispatch>,
+    number: Option<u64>,
+    sleeper: Option<OwnedSleeper>,
+    timer: Timer,
+    /// It was woken, and waits for the disk: a message is there for somebody.
+    owes: bool,
+}
+
+impl Asleep {
+    pub(crate) fn new(dispatch: &Arc<Dispatch>) -> Self {
+        Self {
+            dispatch: Arc::clone(dispatch),
+            number: None,
+            sleeper: None,
+            timer: Timer::default(),
+            owes: false,
+        }
+    }
+
+    /// It goes on later: if it does not, somebody else has to.
+    pub(super) fn owe(&mut self) {
+        self.owes = true;
+    }
+
+    fn lie_down(&mut self, state: &mut State, waker: Waker) {
+        let number = state.next_future;
+        state.next_future += 1;
+        state.futures.push_back((number, waker));
+        self.number = Some(number);
+    }
+
+    /// It looks for itself now, and owes nobody anything. Returns its waker, to be dropped without locks.
+    fn get_up(&mut self) -> Option<Waker> {
+        self.owes = false;
+        let waker = self.number.take().and_then(|number| self.dispatch.forget(number));
+        self.sleeper = None;
+        waker
+    }
+}
+
+impl Dispatch {
+    /// Takes a future out of those who wait. `None`: it was woken.
+    fn forget(&self, number: u64) -> Option<Waker> {
+        let mut state = self.state.lock();
+        // They lie in the order in which they came.
+        let at = state.futures.binary_search_by_key(&number, |(known, _)| *known).ok()?;
+        state.futures.remove(at).map(|(_, waker)| waker)
+    }
+}
+
+impl Drop for Asleep {
+    fn drop(&mut self) {
+        self.dispatch.store.forget(&mut self.timer);
+        // Before the lock: in a forked child its holder may not exist.
+        if (self.number.is_none() && !self.owes) || self.dispatch.store.check_parent().is_err() {
+            return;
+        }
+        let (owes, waited) = (self.owes, self.number.is_some());
+        if self.get_up().is_none() && (waited || owes) {
+            // It was woken for a message that it does not take.
+            self.dispatch.wake_one();
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Futures that wait for messages, polled by hand.
+
+use std::time::Instant;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::consumer::{Consumer, ConsumerBuilder, Recv};
+use crate::filter::Filter;
+
+type Bytes = Consumer<[u8], Raw>;
+
+fn builder(engine: &Arc<Engine>) -> ConsumerBuilder<[u8], Raw> {
+    ConsumerBuilder::new(engine, crate::Topic::<[u8], Raw>::new("t"), "g")
+}
+
+fn consumer(engine: &Arc<Engine>) -> Bytes {
+    builder(engine).pull().unwrap()
+}
+
+type Received = Result<Option<crate::Delivery<Box<[u8]>>>>;
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Rung(AtomicUsize);
+
+impl Wake for Rung {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A receiver whose polls the test counts out.
+struct Sleeper {
+    future: std::pin::Pin<Box<Recv<[u8], Raw>>>,
+    rung: Arc<Rung>,
+}
+
+impl Sleeper {
+    fn new(consumer: &Bytes, timeout: Duration) -> Self {
+        Self { future: Box::pin(consumer.recv_async(timeout)), rung: Arc::default() }
+    }
+
+    fn poll(&mut self) -> Poll<Received> {
+        let waker = Waker::from(Arc::clone(&self.rung));
+        self.future.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+
+    /// Whether it received something; acknowledges it.
+    fn takes(&mut self) -> bool {
+        match self.poll() {
+            Poll::Ready(got) => got.unwrap().expect("there is time").ack().is_ok(),
+            Poll::Pending => false,
+        }
+    }
+
+    fn rings(&self) -> usize {
+        self.rung.0.load(Ordering::SeqCst)
+    }
+}
+
+fn asleep(consumer: &Bytes) -> Sleeper {
+    let mut sleeper = Sleeper::new(consumer, Duration::from_secs(3600));
+    assert!(sleeper.poll().is_pending());
+    sleeper
+}
+
+/// Without threads of its own, on a clock that stands still.
+fn still() -> (Arc<Engine>, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let options = Options { background: false, ..Options::default() };
+    let watched: Arc<ManualClock> = Arc::clone(&clock);
+    let storage = Arc::new(Memory::new(None));
+    (Engine::open_on(storage, watched, Path::new("/q"), &options).unwrap(), clock)
+}
+
+#[test]
+fn one_message_wakes_one_future_the_one_that_waits_longest() {
+    let (engine, _) = still();
+    let consumer = consumer(&engine);
+    let mut sleepers = [(); 3].map(|()| asleep(&consumer));
+    producer(&engine).send(b"m").unwrap();
+    assert_eq!(sleepers.each_ref().map(Sleeper::rings), [1, 0, 0]);
+    assert!(sleepers[1].takes(), "whoever comes first has it");
+    assert!(sleepers[0].poll().is_pending());
+    engine.close().unwrap();
+}
+
+#[test]
+fn a_future_that_was_woken_and_is_dropped_wakes_the_next() {
+    let (engine, _) = still();
+    let consumer = consumer(&engine);
+    let [first, mut second, third] = [(); 3].map(|()| asleep(&consumer));
+    producer(&engine).send(b"m").unwrap();
+    drop(first);
+    assert_eq!((second.rings(), third.rings()), (1, 0));
+    drop(third);
+    assert!(second.takes());
+    engine.close().unwrap();
+}
+
+#[test]
+fn a_close_wakes_every_future() {
+    let (engine, _) = still();
+    let consumer = consumer(&engine);
+    let mut sleepers = [(); 3].map(|()| asleep(&consumer));
+    engine.close().unwrap();
+    for sleeper in &mut sleepers {
+        assert!(sleeper.rings() > 0);
+        let Poll::Ready(Err(closed)) = sleeper.poll() else { panic!("it is closed") };
+        assert_eq!(closed.kind(), ErrorKind::Closed);
+    }
+}
+
+#[test]
+fn a_future_that_is_gone_leaves_no_timer_behind() {
+    let (engine, _) = still();
+    let consumer = consumer(&engine);
+    let mut sleepers = [(); 3].map(|()| asleep(&consumer));
+    assert_eq!(engine.store().timers(), 3);
+    producer(&engine).send(b"m").unwrap();
+    assert!(sleepers[0].takes());
+    assert!(sleepers[1].poll().is_pending());
+    assert_eq!(engine.store().timers(), 3, "one for each, however often it is polled");
+    drop(sleepers);
+    assert_eq!(engine.store().timers(), 0);
+    engine.close().unwrap();
+}
+
+#[test]
+fn a_ticket_that_is_gone_leaves_no_timer_behind() {
+    let (engine, gate, [first, second]) = hanging();
+    let mut first = Box::pin(first);
+    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(engine.store().timers(), 1);
+    drop((first, second));
+    assert_eq!(engine.store().timers(), 0);
+    gate.set(false);
+    engine.close().unwrap();
+}
+
+#[test]
+fn a_future_looks_at_the_time_though_there_is_always_more_to_pass_over() {
+    let (engine, clock) = still();
+    let consumer = builder(&engine).filter(Filter::sql("wanted = 1").unwrap()).pull().unwrap();
+    for _ in 0..30 {
+        producer(&engine).send_batch([[b'm']; 1000]).unwrap();
+    }
+    let mut receiver = Sleeper::new(&consumer, Duration::from_secs(1));
+    assert!(receiver.poll().is_pending());
+    assert_eq!(receiver.rings(), 1, "there is more");
+    clock.advance(Duration::from_secs(2));
+    assert!(matches!(receiver.poll(), Poll::Ready(Ok(None))));
+    let mut polls = 1;
+    let mut at_once = Sleeper::new(&consumer, Duration::ZERO);
+    producer(&engine).message(b"m").property("wanted", 1).send().unwrap();
+    let wanted = loop {
+        match at_once.poll() {
+            Poll::Ready(found) => break found.unwrap().expect("it is there"),
+            Poll::Pending => polls += 1,
+        }
+    };
+    assert!(polls > 1, "{polls} polls");
+    wanted.ack().unwrap();
+    engine.close().unwrap();
+}
+
+/// Does something once, when the time is asked for.
+struct Hooked(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl std::fmt::Debug for Hooked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hooked")
+    }
+}
+
+impl Clock for Hooked {
+    fn wall_ms(&self) -> u64 {
+        SystemClock.wall_ms()
+    }
+
+    fn now(&self) -> Instant {
+        let hook = self.0.lock().take();
+        if let Some(hook) = hook {
+            hook();
+        }
+        SystemClock.now()
+    }
+}
+
+#[test]
+fn a_failure_that_comes_while_a_future_goes_to_sleep_is_told_to_it() {
+    let clock = Arc::new(Hooked(Mutex::new(None)));
+    let hooked: Arc<Hooked> = Arc::clone(&clock);
+    let storage = Arc::new(Memory::new(None));
+    let options = Options { background: false, ..Options::default() };
+    let engine = Engine::open_on(storage, hooked, Path::new("/q"), &options).unwrap();
+    let consumer = consumer(&engine);
+    let store = Arc::clone(engine.store());
+    // Asked for the first time when nothing was found, for the end of the wait.
+    *clock.0.lock() = Some(Box::new(move || {
+        store.poisoned_by(crate::Error::invalid("the test says so"));
+        store.spread_poison();
+    }));
+    let mut sleeper = Sleeper::new(&consumer, Duration::from_secs(3600));
+    let Poll::Ready(Err(failed)) = sleeper.poll() else { panic!("nobody will wake it") };
+    assert_eq!(failed.kind(), ErrorKind::Poisoned);
+    assert!(clock.0.lock().is_none());
+    engine.close().unwrap_err();
+}
