@@ -32,7 +32,8 @@ pub enum ErrorKind {
     Busy,
     /// Another process (or another handle) has the directory open.
     Locked,
-    /// Bytes on disk are not what was written. The message names file and offset.
+    /// Bytes on disk are not what was written, and the message names file and offset; or a subscription met a body that does
+    /// not decode.
     Corrupt,
     /// The directory was written by a newer version of this crate.
     UnsupportedVersion,

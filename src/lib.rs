@@ -71,15 +71,41 @@
 //! All consumers of a group share its messages; every group gets all of them. Delivery is *at least once*: after a crash, what was
 //! not acknowledged is received again, and what was acknowledged is not.
 //!
+//! # Subscribe
+//!
+//! ```
+//! # fn main() -> pocketmq::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # use pocketmq::{Queue, Topic};
+//! # const ORDERS: Topic<u64> = Topic::new("orders");
+//! use pocketmq::{Filter, Start};
+//!
+//! # let queue = Queue::open(dir.path())?;
+//! # queue.producer(ORDERS)?.send(&7)?;
+//! let audit = queue.subscribe(ORDERS).start(Start::Earliest).name("audit").open()?;
+//! let refunds = queue.subscribe(ORDERS).filter(Filter::tags("refund")?).open()?;
+//! # let closer = queue.clone();
+//! for order in audit {                                  // sleeps until one arrives; ends when the queue is closed
+//!     println!("order {}", order?.value());
+//!     # closer.close()?;
+//! }
+//! # drop(refunds);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every subscription sees every message of its topic, in its own time. Without a name it is forgotten when it is dropped; with one its
+//! position is kept, and moves on when the next message is asked for.
+//!
 //! # What survives what
 //!
 //! | after it returned `Ok` | process killed | power cut |
 //! |---|---|---|
 //! | `send` with [`Flush::Async`] (default) | kept | kept after the next flush, at most 500 ms later |
 //! | `send` with [`Flush::Sync`], `ticket.wait()` there | kept | kept |
-//! | [`Delivery::ack`] | kept | kept after the next flush |
+//! | [`Delivery::ack`], the position of a durable [`Subscription`] | kept | kept after the next flush |
 //! | [`Delivery::ack_durable`], [`Queue::flush`] | kept | kept |
-//! | [`Queue::create_topic`], a new group's start | kept | kept |
+//! | [`Queue::create_topic`], a new group's or durable subscription's start | kept | kept |
 //!
 //! # Limits
 //!
@@ -88,7 +114,7 @@
 //! | body | 4 MiB ([`MAX_BODY`]) |
 //! | properties of a message, together | 32 767 bytes ([`MAX_PROPERTIES`]), of which 20 are the record's checksum |
 //! | topic name | 127 letters, digits, `_`, `-`, `%` and `\|`, not beginning with `%` |
-//! | group name | 120 bytes of the same |
+//! | name of a group or a subscription | 120 bytes of the same |
 //! | queues of a topic | 1024 ([`MAX_QUEUES`]) |
 //! | a batch | one commit log file ([`Options::segment_size`]) |
 //!
@@ -124,6 +150,7 @@ mod retry;
 #[cfg(shuttle)]
 mod schedules;
 mod store;
+mod subscription;
 mod sync;
 mod topic;
 
@@ -146,4 +173,5 @@ pub use queue::{
 pub use retry::Retry;
 pub use store::message::{Message, RecordFields};
 pub use store::report::{Damage, History, OpenReport};
+pub use subscription::{Event, Subscription, SubscriptionBuilder};
 pub use topic::Topic;

@@ -13,7 +13,7 @@ use crate::sync::{Arc, Weak};
 use super::Engine;
 use super::dispatch::{Dispatch, Terms};
 
-/// Where a group begins that has no progress yet.
+/// Where a group, or a durable subscription, begins that has no progress yet; and where one without a name does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Start {

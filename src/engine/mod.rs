@@ -3,6 +3,7 @@
 mod closing;
 pub(crate) mod dispatch;
 pub(crate) mod join;
+pub(crate) mod subscriber;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::sync::{Arc, Mutex};
 
 use closing::{Closer, Closing};
 use join::Hall;
+use subscriber::Names;
 
 /// Size of the log's files in memory, and of its queues' files: small, so that memory is given back early, but the largest
 /// message fits.
@@ -35,6 +37,8 @@ pub(crate) struct Engine {
     closing: Arc<Closing>,
     /// Taken before a dispatch's own lock.
     groups: Arc<Groups>,
+    /// Short: nothing is taken while it is locked.
+    subscriptions: Names,
 }
 
 /// By group and topic.
@@ -67,6 +71,7 @@ impl Engine {
             store,
             closing: Arc::new(Closing::new(threads)),
             groups: Arc::default(),
+            subscriptions: Names::default(),
         }))
     }
 

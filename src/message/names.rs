@@ -41,6 +41,9 @@ const SYSTEM_TOPICS: [&str; 8] = [
     "DefaultCluster_REPLY_TOPIC",
 ];
 const SYSTEM_TOPIC_PREFIXES: [&str; 2] = ["rmq_sys_", "RMQ_SYS_"];
+/// Before a durable subscription's name: what its position is kept under. Neither a user nor a broker can have a group like that, a
+/// broker because `@` stands between topic and group in its file.
+const SUBSCRIPTION_PREFIX: char = '@';
 /// Groups under which a broker keeps its own progress.
 const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
 
@@ -70,6 +73,25 @@ pub(crate) fn validate_group(name: &str) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Checks a subscription's name that a user gave.
+///
+/// # Errors
+///
+/// `InvalidArgument`, with a sentence that says what is wrong where.
+pub(crate) fn validate_subscription(name: &str) -> Result<()> {
+    validate("subscription", name, MAX_GROUP_LEN)
+}
+
+/// What a subscription's position is kept under, among the groups'.
+pub(crate) fn subscription_key(name: &str) -> String {
+    format!("{SUBSCRIPTION_PREFIX}{name}")
+}
+
+/// The subscription whose position is kept under `key`; `None` if a group's is.
+pub(crate) fn subscription_of(key: &str) -> Option<&str> {
+    key.strip_prefix(SUBSCRIPTION_PREFIX)
 }
 
 /// Whether a broker uses a topic of this name for itself. Retry and dead-letter topics are not among them.
@@ -197,6 +219,20 @@ mod tests {
             assert!(refusal(validate_group(name)).contains("reserved"), "{name}");
         }
         validate_group("TBW102").unwrap();
+    }
+
+    #[test]
+    fn a_subscription_has_a_key_that_no_group_has() {
+        for name in ["a", "A|b", "100%", &"x".repeat(120)] {
+            validate_subscription(name).unwrap();
+            let key = subscription_key(name);
+            assert_eq!(subscription_of(&key), Some(name));
+            refusal(validate_group(&key));
+            assert_eq!(subscription_of(name), None);
+        }
+        for name in ["", "@a", "a b", "%x", &"x".repeat(121)] {
+            assert!(refusal(validate_subscription(name)).contains("subscription name"), "{name}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::message::names::validate_topic;
 use crate::options::Options;
 use crate::producer::Producer;
 use crate::store::report::OpenReport;
+use crate::subscription::SubscriptionBuilder;
 use crate::sync::Arc;
 use crate::topic::Topic;
 
@@ -24,7 +25,7 @@ pub use readonly::{GroupOffset, QueueEntry, ReadOnly};
 
 /// A message queue: one directory, one handle. Cheap to clone.
 ///
-/// Closed by [`Queue::close`], or when its last handle (queue, producer, consumer, ticket) is dropped.
+/// Closed by [`Queue::close`], or when its last handle (queue, producer, consumer, subscription, ticket) is dropped.
 ///
 /// ```
 /// # fn main() -> pocketmq::Result<()> {
@@ -113,7 +114,7 @@ impl Queue {
     /// tests.
     ///
     /// Messages take at most 256 MiB ([`Options::memory_budget`]); they are freed once every group of their topic has
-    /// acknowledged them. A topic without a group keeps its messages.
+    /// acknowledged them and every subscription has seen them. A topic that nobody consumes or subscribes to keeps its messages.
     ///
     /// # Errors
     ///
@@ -153,6 +154,14 @@ impl Queue {
         group: &str,
     ) -> ConsumerBuilder<T, C> {
         ConsumerBuilder::new(&self.engine, topic, group)
+    }
+
+    /// Starts a subscription to a topic, which sees every message of it: see [`Subscription`](crate::Subscription).
+    pub fn subscribe<T: ?Sized, C: Decode<T>>(
+        &self,
+        topic: Topic<T, C>,
+    ) -> SubscriptionBuilder<T, C> {
+        SubscriptionBuilder::new(&self.engine, topic)
     }
 
     /// Creates a topic with a number of queues, 1 to 1024. Durable when this returns. Fine if it exists with as many.

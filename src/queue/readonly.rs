@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::engine::disk;
 use crate::error::Result;
+use crate::message::names::subscription_of;
 use crate::message::{LogOffset, QueueId, QueueOffset};
 use crate::store::message::Message;
 use crate::store::readonly::Image;
@@ -152,6 +153,7 @@ impl ReadOnly {
             .image
             .cursors
             .iter()
+            .filter(|cursor| subscription_of(&cursor.group).is_none())
             .map(|cursor| GroupOffset {
                 group: cursor.group.clone(),
                 topic: cursor.topic.clone(),

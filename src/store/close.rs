@@ -12,7 +12,7 @@ use crate::flush::Target;
 use crate::io::Storage;
 use crate::io::small::{read_small, remove_if_there, write_small};
 use crate::layout::Layout;
-use crate::message::names::{is_loadable_topic, validate_group};
+use crate::message::names::{is_loadable_topic, subscription_of, validate_group};
 use crate::progress::{Acked, CursorRecord, Unsettled};
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Arc, Ordering};
@@ -228,12 +228,13 @@ impl Store {
         Ok(above)
     }
 
-    /// How far each group is in all queues of the topics that it consumes.
+    /// How far each group is in all queues of the topics that it consumes. Subscriptions are no groups.
     ///
     /// Also in queues that appeared after it last looked: there it begins with their oldest message. A broker has rules of its own
     /// for a queue without an offset, and may pass over what is there.
     pub(crate) fn group_progress(&self) -> Vec<CursorRecord> {
         let mut cursors = self.progress.snapshot_state().cursors;
+        cursors.retain(|cursor| subscription_of(&cursor.group).is_none());
         let mut known: BTreeMap<(&str, &str), BTreeSet<u32>> = BTreeMap::new();
         for cursor in &cursors {
             known.entry((&cursor.topic, &cursor.group)).or_default().insert(cursor.queue);

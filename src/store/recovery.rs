@@ -26,6 +26,7 @@ use crate::consumequeue::files::QueueFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::Storage;
 use crate::layout::Layout;
+use crate::message::names::subscription_of;
 use crate::progress::{self, CursorRecord, State};
 use crate::sync::Arc;
 
@@ -304,9 +305,11 @@ pub(super) fn clip(
 ) {
     let clipped = state.clip(next);
     notes.extend(clipped.iter().map(|c| {
+        let who = subscription_of(&c.group)
+            .map_or_else(|| format!("group {}", c.group), |name| format!("subscription {name}"));
         format!(
-            "group {} had acknowledged {} queue {} up to {}, which the log no longer reaches; it is at {} now",
-            c.group, c.topic, c.queue, c.was, c.now
+            "{who} had acknowledged {} queue {} up to {}, which the log no longer reaches; it is at {} now",
+            c.topic, c.queue, c.was, c.now
         )
     }));
 }

@@ -9,6 +9,11 @@ use crate::sync::{Arc, AtomicU32, AtomicUsize, Ordering, RwLock, Weak};
 pub(crate) trait Listener: Send + Sync + std::fmt::Debug {
     /// Up to `count` messages arrived.
     fn arrived(&self, count: usize);
+
+    /// The first offset of a queue that it still has to read, if nobody else keeps that in mind. Never goes back.
+    fn needs(&self, _queue: u32) -> Option<u64> {
+        None
+    }
 }
 
 /// One topic: its queues and those who listen.
@@ -63,6 +68,12 @@ impl Topic {
         let mut listeners = self.listeners.write();
         listeners.retain(|l| l.strong_count() > 0);
         listeners.push(listener);
+    }
+
+    /// The first offset of a queue that some listener still has to read; `None` if none says so.
+    pub(crate) fn needed(&self, queue: u32) -> Option<u64> {
+        let listeners = self.listeners.read();
+        listeners.iter().filter_map(Weak::upgrade).filter_map(|l| l.needs(queue)).min()
     }
 
     /// Counts a thread as sleeping until the guard is dropped. It must look at the queues once more after this, and

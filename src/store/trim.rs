@@ -1,4 +1,4 @@
-//! Giving back the memory of an in-memory store: segments whose messages every group has acknowledged.
+//! Giving back the memory of an in-memory store: segments that every group and every subscriber has passed.
 
 use crate::consumequeue::search::first_at_or_after;
 use crate::error::Result;
@@ -10,7 +10,7 @@ use super::read::Ahead;
 use super::topics::Topic;
 
 impl Store {
-    /// Removes the segments that nobody needs any more. A topic that no group consumes keeps its messages.
+    /// Removes the segments that nobody needs any more. A topic that nobody consumes or subscribes to keeps its messages.
     pub(super) fn trim(&self) -> Result<u64> {
         let _nobody_joins = self.joining.lock();
         let _one = self.filing.lock();
@@ -65,12 +65,12 @@ impl Store {
     }
 }
 
-/// The lowest watermark of the groups that consume this queue; `None` if there is no group.
+/// The lowest position of the groups and subscribers of this queue; `None` if there are none.
 fn passed(state: &State, topic: &Arc<Topic>, queue: u32) -> Option<u64> {
-    state
+    let cursors = state
         .cursors
         .iter()
         .filter(|c| c.queue == queue && c.topic == **topic.name())
-        .map(|c| c.acked.watermark())
-        .min()
+        .map(|c| c.acked.watermark());
+    cursors.chain(topic.needed(queue)).min()
 }
