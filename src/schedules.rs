@@ -14,6 +14,7 @@ mod publishing;
 mod receiving;
 mod removal;
 mod sleeping;
+mod subscribing;
 
 use std::path::Path;
 

@@ -19,6 +19,7 @@ mod ordered;
 mod races;
 mod receiving;
 mod sleeping;
+mod subscribing;
 
 /// Memory whose syncs of log files wait while the gate is shut.
 #[derive(Debug)]

@@ -26,5 +26,6 @@ mod random;
 mod readonly;
 mod readonly_live;
 mod scale;
+mod subscriptions;
 mod takeover;
 mod times;
