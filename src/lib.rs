@@ -137,6 +137,7 @@ mod flush;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handler;
 mod id;
 mod io;
 mod layout;
@@ -153,11 +154,13 @@ mod store;
 mod subscription;
 mod sync;
 mod topic;
+mod worker;
 
 pub use codec::{CodecError, Decode, Encode, Json, Raw};
 pub use consumer::{Consumer, ConsumerBuilder, Delivery, Recv, RecvBatch, Start};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, FilterError, Verdict};
+pub use handler::{Envelope, HandlerError, Job, OrFail, Outcome};
 pub use id::{LogOffset, MessageId, QueueId, QueueOffset, Receipt};
 pub use message::properties::Properties;
 pub use options::{

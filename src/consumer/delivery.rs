@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::engine::dispatch::Held;
 use crate::engine::join::Seat;
 use crate::error::{Error, Result};
+use crate::handler::{Cancel, Envelope};
+use crate::progress::Failed;
 use crate::store::message::Message;
 use crate::sync::{Arc, thread};
 
@@ -37,6 +39,22 @@ impl Handle {
 
     pub(crate) fn body(&self) -> &[u8] {
         self.message.body()
+    }
+
+    /// What a handler gets of it.
+    pub(crate) fn envelope(&self, cancel: &Arc<Cancel>) -> Envelope {
+        let deaths = self.held.failed.deaths;
+        Envelope::new(&self.message, self.seat.group(), self.attempt(), deaths, cancel)
+    }
+
+    fn attempt(&self) -> u32 {
+        self.held.failed.attempts.saturating_add(1)
+    }
+
+    /// Whether the message is set aside if this attempt fails.
+    pub(crate) fn is_last_attempt(&self) -> bool {
+        let failed = Failed { attempts: self.attempt(), ..self.held.failed };
+        self.seat.terms().sets_aside(failed)
     }
 
     pub(crate) fn ack(mut self) -> Result<()> {
@@ -160,7 +178,7 @@ impl<V> Delivery<V> {
     /// Which attempt this is: 1 for the first, one more for each that failed. What was dropped, or put off by
     /// [`Delivery::snooze`], is no failed attempt.
     pub fn attempt(&self) -> u32 {
-        self.handle.held.failed.attempts.saturating_add(1)
+        self.handle.attempt()
     }
 
     /// How often the process died while somebody held this message.

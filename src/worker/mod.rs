@@ -1,0 +1,3 @@
+//! Workers: handlers that are given the messages of a group as they come.
+
+mod settle;
