@@ -160,7 +160,9 @@ pub use codec::{CodecError, Decode, Encode, Json, Raw};
 pub use consumer::{Consumer, ConsumerBuilder, Delivery, Recv, RecvBatch, Start};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, FilterError, Verdict};
-pub use handler::{Envelope, HandlerError, Job, OrFail, Outcome};
+pub use handler::{
+    Call, DEFAULT_HANDLER_TIMEOUT, Envelope, HandlerError, Job, OrFail, Outcome, WorkerEvent,
+};
 pub use id::{LogOffset, MessageId, QueueId, QueueOffset, Receipt};
 pub use message::properties::Properties;
 pub use options::{
@@ -178,3 +180,4 @@ pub use store::message::{Message, RecordFields};
 pub use store::report::{Damage, History, OpenReport};
 pub use subscription::{Event, Subscription, SubscriptionBuilder};
 pub use topic::Topic;
+pub use worker::{ShutdownReport, Unfinished, Worker, WorkerBuilder, WorkerStats};

@@ -9,6 +9,7 @@ use crate::engine::dispatch::{Order, Terms};
 use crate::engine::join::Seat;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, FilterError};
+use crate::handler::Push;
 use crate::message::names::{validate_group, validate_topic};
 use crate::retry::Retry;
 use crate::sync::Arc;
@@ -17,17 +18,19 @@ use super::{Consumer, Start};
 
 /// A consumer being set up.
 ///
-/// Made by [`Queue::consumer`](crate::Queue::consumer); [`ConsumerBuilder::pull`] finishes it.
+/// Made by [`Queue::consumer`](crate::Queue::consumer). [`ConsumerBuilder::pull`] finishes it, or [`ConsumerBuilder::run`] and the
+/// like, which hand the messages to a handler as they come.
 ///
 /// Filter, retries, lease and poison guard belong to the group: consumers of one group and topic that live at the same time must have
 /// the same, and the second one with others fails. They are not stored; each opening of the queue names them again.
-#[must_use = "finish with `pull`"]
+#[must_use = "finish with `pull` or `run`"]
 pub struct ConsumerBuilder<T: ?Sized, C = Json> {
     engine: Arc<Engine>,
     topic: crate::Topic<T, C>,
     group: String,
     start: Start,
     terms: Terms,
+    pub(super) push: Push,
 }
 
 impl<T: ?Sized, C> fmt::Debug for ConsumerBuilder<T, C> {
@@ -37,6 +40,7 @@ impl<T: ?Sized, C> fmt::Debug for ConsumerBuilder<T, C> {
             .field("group", &self.group)
             .field("start", &self.start)
             .field("terms", &self.terms)
+            .field("push", &self.push)
             .finish_non_exhaustive()
     }
 }
@@ -49,6 +53,7 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
             group: group.to_owned(),
             start: Start::default(),
             terms: Terms::default(),
+            push: Push::default(),
         }
     }
 
@@ -136,6 +141,14 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     pub fn pull(self) -> Result<Consumer<T, C>> {
         let engine = Arc::clone(&self.engine);
         Ok(Consumer::new(engine, self.join()?))
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub(crate) fn push(&self) -> &Push {
+        &self.push
     }
 
     pub(crate) fn join(self) -> Result<Arc<Seat>> {

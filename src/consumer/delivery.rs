@@ -41,6 +41,11 @@ impl Handle {
         self.message.body()
     }
 
+    /// It may be held for so long from now on.
+    pub(crate) fn extend(&self, lease: Duration) -> Result<()> {
+        self.seat.extend(self.held, lease)
+    }
+
     /// What a handler gets of it.
     pub(crate) fn envelope(&self, cancel: &Arc<Cancel>) -> Envelope {
         let deaths = self.held.failed.deaths;
@@ -172,7 +177,7 @@ impl<V> Delivery<V> {
         if lease.is_zero() {
             return Err(Error::invalid("a lease of 0 would be over at once"));
         }
-        self.handle.seat.extend(self.handle.held, lease)
+        self.handle.extend(lease)
     }
 
     /// Which attempt this is: 1 for the first, one more for each that failed. What was dropped, or put off by
@@ -226,16 +231,35 @@ pub(super) fn ack_all<V>(
         return Err(Error::invalid("a delivery of another group or topic"));
     }
     handles.sort_by_key(|handle| handle.held.place);
-    let runs = handles.chunk_by_mut(|a, b| {
-        let ((queue, offset), next) = (a.held.place, b.held.place);
-        (queue, offset + 1) == next && a.held.token == b.held.token
-    });
-    for run in runs {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-        seat.ack(first.held, last.held.place.1 - first.held.place.1)?;
+    handles.chunk_by_mut(Handle::is_followed_by).try_for_each(Handle::ack_run)
+}
+
+impl Handle {
+    fn is_followed_by(&self, next: &Self) -> bool {
+        let (queue, offset) = self.held.place;
+        (queue, offset + 1) == next.held.place && self.held.token == next.held.token
+    }
+
+    /// Those that follow each other.
+    fn ack_run(run: &mut [Self]) -> Result<()> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
+        first.seat.ack(first.held, last.held.place.1 - first.held.place.1)?;
         for handle in run {
             handle.settled = true;
         }
+        Ok(())
     }
-    Ok(())
+
+    /// As [`ack_all`], for messages of one topic and group; one that cannot be acknowledged does not hold up the others.
+    pub(crate) fn ack_each(mut handles: Vec<Self>) -> Vec<Result<()>> {
+        let mut acked = Vec::with_capacity(handles.len());
+        for run in handles.chunk_by_mut(Self::is_followed_by) {
+            if Self::ack_run(run).is_ok() {
+                acked.extend(run.iter().map(|_| Ok(())));
+            } else {
+                acked.extend(run.chunks_mut(1).map(Self::ack_run));
+            }
+        }
+        acked
+    }
 }

@@ -3,6 +3,7 @@
 mod builder;
 mod delivery;
 mod futures;
+mod push;
 
 use std::fmt;
 use std::marker::PhantomData;

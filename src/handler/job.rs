@@ -35,10 +35,12 @@ impl Cancel {
         !self.overdue.swap(true, Ordering::SeqCst)
     }
 
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.load(Ordering::SeqCst)
+    }
+
     fn is_set(&self) -> bool {
-        self.is_interrupted()
-            || self.overdue.load(Ordering::SeqCst)
-            || self.store.check_open().is_err()
+        self.is_interrupted() || self.is_overdue() || self.store.check_open().is_err()
     }
 }
 

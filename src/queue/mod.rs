@@ -18,6 +18,7 @@ use crate::store::report::OpenReport;
 use crate::subscription::SubscriptionBuilder;
 use crate::sync::Arc;
 use crate::topic::Topic;
+use crate::worker::WorkerBuilder;
 
 pub use group::{Group, Lag, SetAside};
 pub use look::{GroupStats, QueueStats, Stats, TopicStats};
@@ -162,6 +163,27 @@ impl Queue {
         topic: Topic<T, C>,
     ) -> SubscriptionBuilder<T, C> {
         SubscriptionBuilder::new(&self.engine, topic)
+    }
+
+    /// Starts one worker of a group for several topics, with one set of threads and one control.
+    ///
+    /// ```
+    /// # fn main() -> pocketmq::Result<()> {
+    /// # let queue = pocketmq::Queue::in_memory()?;
+    /// # use pocketmq::Topic;
+    /// # const ORDERS: Topic<u64> = Topic::new("orders");
+    /// # const REFUNDS: Topic<String> = Topic::new("refunds");
+    /// let worker = queue.worker("back-office")
+    ///     .on(ORDERS, |order| { println!("order {}", **order); Ok(()) })
+    ///     .on(REFUNDS, |why| { println!("refund: {}", **why); Ok(()) })
+    ///     .concurrency(4)
+    ///     .run()?;
+    /// # worker.shutdown(std::time::Duration::from_secs(10))?;
+    /// # queue.close()
+    /// # }
+    /// ```
+    pub fn worker(&self, group: &str) -> WorkerBuilder {
+        WorkerBuilder::new(&self.engine, group)
     }
 
     /// Creates a topic with a number of queues, 1 to 1024. Durable when this returns. Fine if it exists with as many.

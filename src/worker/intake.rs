@@ -1,0 +1,193 @@
+//! Where a worker's threads wait for messages.
+//!
+//! A thread waits as a future does, with a waker that rings at its post: so it can wait for several topics at once, and whoever pauses or
+//! stops it rings the same bell. Only a thread that sleeps lies among those who are woken by an arrival: before it handles what it has
+//! found, it gets up everywhere, and passes on what it was woken for and does not take.
+
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use crate::consumer::Handle;
+use crate::engine::dispatch::{Asleep, Wait};
+use crate::engine::join::Seat;
+use crate::error::{Error, ErrorKind, Result};
+use crate::handler::{Events, WorkerEvent};
+use crate::options::LONGEST_WAIT;
+use crate::sync::Arc;
+
+use super::crew::{Crew, Post};
+use super::handling::Handling;
+
+/// How long a thread waits before it reads again what could not be read, at first and at most.
+const UNREADABLE_WAIT: Duration = Duration::from_millis(10);
+const UNREADABLE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// A topic of a worker, and what is done with its messages.
+pub(super) struct Source {
+    pub(super) seat: Arc<Seat>,
+    /// So many are handled together, if they come within `linger` of the first.
+    pub(super) max: usize,
+    pub(super) linger: Duration,
+    /// How long a message may be held, if that is not as the group's lease says.
+    pub(super) hold: Option<Duration>,
+    pub(super) handling: Handling,
+}
+
+/// A place among those who wait for the messages of a topic.
+struct Place {
+    wait: Wait<'static>,
+    asleep: Asleep,
+}
+
+/// What a look brought.
+enum Look {
+    Taken(Vec<Handle>),
+    /// There may be something.
+    Again,
+    /// The bell will ring.
+    Nothing,
+    /// Nothing can be read at the moment.
+    Unreadable,
+    /// Nothing comes any more.
+    Stopped(Error),
+}
+
+impl Source {
+    fn place(&self) -> Place {
+        Place { wait: Wait::up_to(LONGEST_WAIT), asleep: Asleep::new(&self.seat) }
+    }
+
+    fn look(&self, place: &mut Place, max: usize, post: &Arc<Post>, events: &Events) -> Look {
+        let mut handles = Vec::new();
+        let mut put = |message, held| handles.push(Handle::new(message, held, &self.seat));
+        let asleep = (&mut place.asleep, &post.waker());
+        let looked = self.seat.poll_take(max, &mut place.wait, asleep, &mut put);
+        match looked {
+            Poll::Pending => Look::Nothing,
+            Poll::Ready(Ok(0)) => {
+                *place = self.place();
+                Look::Again
+            }
+            Poll::Ready(Ok(_)) => {
+                handles.retain(|handle| self.keep(handle).is_ok());
+                if handles.is_empty() { Look::Again } else { Look::Taken(handles) }
+            }
+            Poll::Ready(Err(e)) => match e.kind() {
+                ErrorKind::Closed | ErrorKind::Poisoned => Look::Stopped(e),
+                kind => {
+                    events.tell(&WorkerEvent::Unreadable {
+                        topic: self.seat.topic().name(),
+                        error: &e,
+                    });
+                    // A damaged one is passed over from now on.
+                    if kind == ErrorKind::Corrupt { Look::Again } else { Look::Unreadable }
+                }
+            },
+        }
+    }
+
+    fn keep(&self, handle: &Handle) -> Result<()> {
+        self.hold.map_or(Ok(()), |hold| handle.extend(hold))
+    }
+
+    /// Takes what comes within the time that a batch waits to be full.
+    fn fill(&self, crew: &Crew, post: &Arc<Post>, events: &Events, batch: &mut Vec<Handle>) {
+        let until = crew.store.clock.now() + self.linger.min(LONGEST_WAIT);
+        let mut place = self.place();
+        while batch.len() < self.max {
+            match self.look(&mut place, self.max - batch.len(), post, events) {
+                Look::Taken(more) => batch.extend(more),
+                Look::Again => {}
+                Look::Nothing if crew.is_stopped() || crew.is_paused() => return,
+                Look::Nothing if crew.store.clock.now() < until => post.listen(Some(until)),
+                Look::Nothing | Look::Unreadable | Look::Stopped(_) => return,
+            }
+        }
+    }
+}
+
+/// One thread's view of its topics.
+pub(super) struct Intake<'a> {
+    pub(super) crew: &'a Crew,
+    pub(super) post: &'a Arc<Post>,
+    pub(super) sources: &'a [Source],
+    pub(super) events: &'a Events,
+    /// The topic to look at first.
+    turn: usize,
+    unreadable_wait: Duration,
+}
+
+impl<'a> Intake<'a> {
+    pub(super) fn new(
+        crew: &'a Crew,
+        post: &'a Arc<Post>,
+        sources: &'a [Source],
+        events: &'a Events,
+    ) -> Self {
+        Self { crew, post, sources, events, turn: 0, unreadable_wait: UNREADABLE_WAIT }
+    }
+
+    /// Waits for messages. `None`: the worker is to end.
+    pub(super) fn next(&mut self) -> Option<(&'a Source, Vec<Handle>)> {
+        let mut places: Vec<_> = self.sources.iter().map(Source::place).collect();
+        loop {
+            if self.crew.is_stopped() {
+                return None;
+            }
+            if self.crew.is_paused() {
+                // Whoever is awake gets what comes.
+                places = self.sources.iter().map(Source::place).collect();
+                self.post.listen(None);
+                continue;
+            }
+            let (mut again, mut unreadable, mut stopped) = (false, false, None);
+            for step in 0..self.sources.len() {
+                let at = (self.turn + step) % self.sources.len();
+                let (Some(source), Some(place)) = (self.sources.get(at), places.get_mut(at)) else {
+                    continue;
+                };
+                match source.look(place, source.max, self.post, self.events) {
+                    // It may have come after the pause began.
+                    Look::Taken(batch) if self.takes_nothing() => {
+                        drop(batch);
+                        again = true;
+                        break;
+                    }
+                    Look::Taken(mut batch) => {
+                        drop(places);
+                        self.turn = at + 1;
+                        self.unreadable_wait = UNREADABLE_WAIT;
+                        if batch.len() < source.max && !source.linger.is_zero() {
+                            source.fill(self.crew, self.post, self.events, &mut batch);
+                        }
+                        return Some((source, batch));
+                    }
+                    Look::Again => again = true,
+                    Look::Nothing => {}
+                    Look::Unreadable => unreadable = true,
+                    Look::Stopped(e) => stopped = Some(e),
+                }
+            }
+            if again {
+                continue;
+            }
+            if let Some(error) = stopped {
+                if error.kind() != ErrorKind::Closed {
+                    self.events.tell(&WorkerEvent::Stopped { error: &error });
+                }
+                return None;
+            }
+            self.post.listen(unreadable.then(|| self.read_again_at()));
+        }
+    }
+
+    fn takes_nothing(&self) -> bool {
+        self.crew.is_stopped() || self.crew.is_paused()
+    }
+
+    fn read_again_at(&mut self) -> Instant {
+        let at = self.crew.store.clock.now() + self.unreadable_wait;
+        self.unreadable_wait = (self.unreadable_wait * 2).min(UNREADABLE_WAIT_MAX);
+        at
+    }
+}

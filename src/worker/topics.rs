@@ -1,0 +1,147 @@
+//! One worker for several topics.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::time::Duration;
+
+use crate::Topic;
+use crate::codec::Decode;
+use crate::consumer::{ConsumerBuilder, Start};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::handler::{Call, Events, HandlerError, Job, Outcome, Push, WorkerEvent};
+use crate::message::names::validate_group;
+use crate::retry::Retry;
+use crate::sync::Arc;
+
+use super::Worker;
+use super::builder::{one_by_one, source};
+use super::intake::Source;
+
+/// A worker for several topics, being set up: see [`Queue::worker`](crate::Queue::worker).
+#[must_use = "finish with `run`"]
+pub struct WorkerBuilder {
+    engine: Arc<Engine>,
+    group: String,
+    start: Start,
+    retry: Retry,
+    push: Push,
+    routes: Vec<Route>,
+}
+
+struct Route {
+    topic: String,
+    source: Box<dyn FnOnce(&WorkerBuilder) -> Result<Source>>,
+}
+
+impl WorkerBuilder {
+    pub(crate) fn new(engine: &Arc<Engine>, group: &str) -> Self {
+        Self {
+            engine: Arc::clone(engine),
+            group: group.to_owned(),
+            start: Start::default(),
+            retry: Retry::default(),
+            push: Push::default(),
+            routes: Vec::new(),
+        }
+    }
+
+    /// Hands the messages of `topic` to `handler`, as [`ConsumerBuilder::run`] does. They share the worker's threads with those of
+    /// the other topics, which take turns.
+    pub fn on<T, C, F, R>(mut self, topic: Topic<T, C>, handler: F) -> Self
+    where
+        T: ?Sized + 'static,
+        C: Decode<T> + 'static,
+        F: Fn(&Job<C::Owned>) -> Result<R, HandlerError> + Send + Sync + 'static,
+        R: Into<Outcome>,
+    {
+        let name = topic.name().to_owned();
+        let handling = one_by_one::<T, C, F, R>(handler);
+        let source = move |worker: &Self| {
+            let consumer = ConsumerBuilder::new(&worker.engine, topic, &worker.group);
+            let seat = consumer.start(worker.start).retry(worker.retry.clone()).join()?;
+            Ok(source(&worker.push, seat, handling, (1, Duration::ZERO)))
+        };
+        self.routes.push(Route { topic: name, source: Box::new(source) });
+        self
+    }
+
+    /// Where the group begins in the topics in which it has no progress yet: see [`ConsumerBuilder::start`].
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// When a message that failed is tried again: see [`ConsumerBuilder::retry`].
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// How many handlers run at a time, in all topics together: see [`ConsumerBuilder::concurrency`].
+    pub fn concurrency(mut self, handlers: usize) -> Self {
+        self.push.concurrency = handlers;
+        self
+    }
+
+    /// How long a handler may take: see [`ConsumerBuilder::handler_timeout`].
+    pub fn handler_timeout(mut self, timeout: Duration) -> Self {
+        self.push.timeout = timeout;
+        self
+    }
+
+    /// Whether the message of a handler that takes longer goes to somebody else: see [`ConsumerBuilder::redeliver_on_timeout`].
+    pub fn redeliver_on_timeout(mut self, redeliver: bool) -> Self {
+        self.push.redeliver = redeliver;
+        self
+    }
+
+    /// Puts `layer` around every handler: see [`ConsumerBuilder::middleware`].
+    pub fn middleware<F>(mut self, layer: F) -> Self
+    where
+        F: Fn(Call<'_>) -> Result<Outcome, HandlerError> + Send + Sync + 'static,
+    {
+        self.push.layers.push(Arc::new(layer));
+        self
+    }
+
+    /// Who is told when something goes wrong: see [`ConsumerBuilder::on_event`].
+    pub fn on_event(mut self, listener: impl Fn(&WorkerEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.push.events = Events::told_to(listener);
+        self
+    }
+
+    /// Starts the worker.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConsumerBuilder::run`]; [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) also without a topic, and if one is
+    /// named twice.
+    pub fn run(mut self) -> Result<Worker> {
+        self.push.check()?;
+        validate_group(&self.group)?;
+        let routes = std::mem::take(&mut self.routes);
+        if routes.is_empty() {
+            return Err(Error::invalid("a worker without a topic would do nothing"));
+        }
+        let mut names = HashSet::new();
+        if let Some(twice) = routes.iter().find(|route| !names.insert(&route.topic)) {
+            let why = format!("topic {} has two handlers in one worker", twice.topic);
+            return Err(Error::invalid(why));
+        }
+        let sources: Result<Vec<_>> =
+            routes.into_iter().map(|route| (route.source)(&self)).collect();
+        Worker::start(&self.engine, &self.group, self.push, sources?)
+    }
+}
+
+impl fmt::Debug for WorkerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topics: Vec<_> = self.routes.iter().map(|route| &route.topic).collect();
+        f.debug_struct("WorkerBuilder")
+            .field("group", &self.group)
+            .field("topics", &topics)
+            .field("push", &self.push)
+            .finish_non_exhaustive()
+    }
+}
