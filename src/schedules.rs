@@ -11,6 +11,7 @@ mod hand_over;
 mod line;
 mod lingering;
 mod publishing;
+mod pushing;
 mod receiving;
 mod removal;
 mod sleeping;

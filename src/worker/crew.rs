@@ -148,6 +148,12 @@ impl Crew {
         self.posts.iter().filter_map(|post| post.busy.lock().clone()).collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> impl Sized {
+        let posts: Vec<_> = self.posts.iter().map(|p| (p.rung.lock(), p.busy.lock())).collect();
+        (self.present.lock(), posts)
+    }
+
     pub(super) fn stats(&self, running: usize) -> WorkerStats {
         let count = |of: &AtomicU64| of.load(Ordering::SeqCst);
         WorkerStats {
