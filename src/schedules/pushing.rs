@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::handler::Job;
+use crate::handler::{Job, WorkerEvent};
 use crate::options::LONGEST_WAIT;
 use crate::sync::thread;
 use crate::worker::{Worker, WorkerBuilder};
@@ -120,14 +120,20 @@ fn a_close_ends_a_worker_wherever_its_threads_are() {
 #[test]
 fn a_handler_that_hangs_is_reported_though_the_watch_was_going_to_sleep() {
     explore(|| {
+        let timeout = Duration::from_secs(900);
+        // More than all others spend who wait for a time.
+        model::let_time_pass(timeout * 100);
         let (disk, _) = Disk::watched();
         let engine = open(disk, &options(Flush::default()));
-        let timeout = Duration::from_secs(900);
         let (hung, told) = (Arc::new(Count::default()), Arc::new(Count::default()));
         let late = Arc::clone(&told);
         let consumer = ConsumerBuilder::new(&engine, crate::Topic::<[u8], Raw>::new("t"), "g")
             .handler_timeout(timeout)
-            .on_event(move |_| late.add(1));
+            .on_event(move |event| {
+                if let WorkerEvent::TimedOut { job, .. } = event {
+                    late.add(usize::from(job.message().queue_offset().get() == 1));
+                }
+            });
         let hangs = Arc::clone(&hung);
         let worker = consumer.run(move |m| {
             // The second one.
@@ -139,7 +145,6 @@ fn a_handler_that_hangs_is_reported_though_the_watch_was_going_to_sleep() {
         let worker = worker.unwrap();
         producer(&engine).send(b"m").unwrap();
         producer(&engine).send(b"m").unwrap();
-        model::let_time_pass(timeout);
         told.wait_for(1);
         hung.add(1);
         ends(&worker);
