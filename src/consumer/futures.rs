@@ -21,7 +21,7 @@ pub(super) struct Receiver {
     /// Keeps the queue open.
     _engine: Arc<Engine>,
     seat: Arc<Seat>,
-    wait: Wait<'static>,
+    wait: Wait,
     asleep: Asleep,
 }
 

@@ -181,7 +181,7 @@ impl Dispatch {
     pub(crate) fn take(
         &self,
         max: usize,
-        wait: &mut Wait<'_>,
+        wait: &mut Wait,
         out: &mut dyn FnMut(Message, Held),
     ) -> Result<usize> {
         let mut at_once = Wait::up_to(Duration::ZERO);
@@ -234,7 +234,7 @@ impl Dispatch {
     pub(crate) fn poll_take(
         &self,
         max: usize,
-        wait: &mut Wait<'_>,
+        wait: &mut Wait,
         (asleep, waker): (&mut Asleep, &Waker),
         out: &mut dyn FnMut(Message, Held),
     ) -> Poll<Result<usize>> {

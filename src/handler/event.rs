@@ -77,7 +77,9 @@ pub enum WorkerEvent<'a> {
 
 /// Whom a worker tells.
 #[derive(Clone, Default)]
-pub(crate) struct Events(Option<Arc<dyn Fn(&WorkerEvent<'_>) + Send + Sync>>);
+pub(crate) struct Events(Option<Listener>);
+
+type Listener = Arc<dyn Fn(&WorkerEvent<'_>) + Send + Sync>;
 
 impl Events {
     pub(crate) fn told_to(listener: impl Fn(&WorkerEvent<'_>) + Send + Sync + 'static) -> Self {

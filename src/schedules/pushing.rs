@@ -88,6 +88,25 @@ fn a_worker_that_goes_on_after_a_pause_handles_what_came_meanwhile() {
 }
 
 #[test]
+fn what_a_worker_leaves_when_it_pauses_wakes_another() {
+    explore(|| {
+        let (disk, _) = Disk::watched();
+        let engine = open(disk, &options(Flush::default()));
+        let handled = Arc::new(Count::default());
+        let (pauses, goes_on) = (worker(&engine, 1, &handled), worker(&engine, 1, &handled));
+        let senders = send_to_each(&engine);
+        pauses.pause();
+        handled.wait_for(2);
+        ends(&pauses);
+        ends(&goes_on);
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        engine.close().unwrap();
+    });
+}
+
+#[test]
 fn what_a_worker_leaves_when_it_ends_wakes_another() {
     explore(|| {
         let (disk, _) = Disk::watched();

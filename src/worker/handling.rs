@@ -37,25 +37,21 @@ where
     C: Decode<T> + 'static,
     F: Fn(&[Job<C::Owned>]) -> Said + Send + Sync + 'static,
 {
-    Box::new(move |desk, handles| {
+    Box::new(move |desk, messages| {
         let cancel = Arc::new(Cancel::new(&desk.crew.store));
-        let (jobs, handles) = desk.decode::<T, C>(handles, &cancel);
+        let (jobs, decoded) = desk.decode::<T, C>(messages, &cancel);
         if jobs.is_empty() {
             return;
         }
         let envelopes: Arc<[Envelope]> = jobs.iter().map(|job| job.envelope().clone()).collect();
         let said = desk.run(&envelopes, &cancel, &mut || handler(&jobs));
-        desk.settle_all(&envelopes, handles, said, &cancel);
+        desk.settle_all(&envelopes, decoded, said, &cancel);
     })
 }
 
 impl Desk<'_> {
     fn events(&self) -> &Events {
         &self.push.events
-    }
-
-    fn count(&self, counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Those whose body decodes. The others fail.
@@ -115,7 +111,7 @@ impl Desk<'_> {
             Err(panic) => {
                 let message = what_it_says(panic);
                 for job in &*jobs {
-                    self.count(&self.crew.counts.panicked);
+                    count(&self.crew.counts.panicked);
                     self.events().tell(&WorkerEvent::Panicked { job, message: &message });
                 }
                 Said::Same(Err(HandlerError::from(message)))
@@ -166,10 +162,10 @@ impl Desk<'_> {
     fn note(&self, job: &Envelope, settled: Settled) {
         let counts = &self.crew.counts;
         match settled {
-            Settled::Done => self.count(&counts.handled),
-            Settled::Later => self.count(&counts.put_off),
+            Settled::Done => count(&counts.handled),
+            Settled::Later => count(&counts.put_off),
             Settled::Failed { last } => {
-                self.count(&counts.failed);
+                count(&counts.failed);
                 if last {
                     self.events().tell(&WorkerEvent::SetAside { job });
                 }
@@ -180,6 +176,10 @@ impl Desk<'_> {
             }
         }
     }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::SeqCst);
 }
 
 /// The words of a panic, which is over.

@@ -35,7 +35,7 @@ pub(super) struct Source {
 
 /// A place among those who wait for the messages of a topic.
 struct Place {
-    wait: Wait<'static>,
+    wait: Wait,
     asleep: Asleep,
 }
 

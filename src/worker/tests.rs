@@ -54,7 +54,7 @@ fn a_handler_is_reported_once_when_its_time_is_up_and_without_one_there_is_no_ti
     let due = clock.now() + 15 * MINUTE;
     let report = || watch::report(&worker.crew, &Events::default());
     assert_eq!(report(), Some(due));
-    clock.advance(15 * MINUTE - Duration::from_millis(1));
+    clock.advance(14 * MINUTE + Duration::from_millis(59_999));
     assert_eq!((report(), worker.stats().timed_out), (Some(due), 0));
     clock.advance(Duration::from_millis(1));
     for _ in 0..2 {

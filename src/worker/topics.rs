@@ -31,8 +31,11 @@ pub struct WorkerBuilder {
 
 struct Route {
     topic: String,
-    source: Box<dyn FnOnce(&WorkerBuilder) -> Result<Source>>,
+    source: Joining,
 }
+
+/// Takes a group's place in a topic.
+type Joining = Box<dyn FnOnce(&WorkerBuilder) -> Result<Source> + Send>;
 
 impl WorkerBuilder {
     pub(crate) fn new(engine: &Arc<Engine>, group: &str) -> Self {

@@ -8,36 +8,25 @@ use crate::flush::{Timer, Waited, wake_all};
 use crate::options::LONGEST_WAIT;
 use crate::store::Store;
 use crate::store::topics::OwnedSleeper;
-use crate::sync::{Arc, AtomicBool, MutexGuard, Ordering};
+use crate::sync::{Arc, MutexGuard, Ordering};
 
 use super::find::{Look, State};
 use super::{Dispatch, Found};
 
 /// How long a receiver waits. The clock is read when it has to.
 #[derive(Debug)]
-pub(crate) struct Wait<'a> {
+pub(crate) struct Wait {
     timeout: Duration,
     deadline: Option<Instant>,
-    stop: Option<&'a AtomicBool>,
 }
 
-impl<'a> Wait<'a> {
+impl Wait {
     pub(crate) fn up_to(timeout: Duration) -> Self {
-        Self { timeout: timeout.min(LONGEST_WAIT), deadline: None, stop: None }
-    }
-
-    #[expect(dead_code, reason = "workers wait so")]
-    /// Until a message comes, or the flag is set and [`Dispatch::wake_all`] called.
-    pub(crate) fn until(stop: &'a AtomicBool) -> Self {
-        Self { stop: Some(stop), ..Self::up_to(LONGEST_WAIT) }
+        Self { timeout: timeout.min(LONGEST_WAIT), deadline: None }
     }
 
     fn deadline(&mut self, store: &Store) -> Instant {
         *self.deadline.get_or_insert_with(|| store.clock.now() + self.timeout)
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stop.is_some_and(|stop| stop.load(Ordering::SeqCst))
     }
 
     fn is_over(&mut self, store: &Store) -> bool {
@@ -61,12 +50,7 @@ enum Lack {
 impl Dispatch {
     /// Waits for messages, and takes up to `max` out. `false` when the time is up. What was found may be only what the filter does not
     /// want.
-    pub(super) fn reserve(
-        &self,
-        max: usize,
-        wait: &mut Wait<'_>,
-        found: &mut Found,
-    ) -> Result<bool> {
+    pub(super) fn reserve(&self, max: usize, wait: &mut Wait, found: &mut Found) -> Result<bool> {
         if wait.deadline.is_some() && wait.has_run_out(&self.store) {
             self.wake_one();
             return Ok(false);
@@ -75,11 +59,6 @@ impl Dispatch {
             self.store.check_open()?;
             self.end_leases();
             let mut state = self.state.lock();
-            if wait.is_stopped() {
-                // This one may have been woken for a message.
-                self.rouse_one(state);
-                return Ok(false);
-            }
             match self.find_all(&mut state, max, found) {
                 Ok(Look::Found { more }) => {
                     self.rouse(state, usize::from(more));
@@ -115,7 +94,7 @@ impl Dispatch {
     }
 
     /// The last look of somebody who counts as asleep. What it finds is left for the next one.
-    fn look_again(&self, state: &mut State, wait: &mut Wait<'_>) -> Lack {
+    fn look_again(&self, state: &mut State, wait: &mut Wait) -> Lack {
         // A failure is told to those who count as asleep: one that came before is met by another look.
         if self.is_anything_there(state) || self.store.check_writable().is_err() {
             return Lack::Look;
@@ -147,7 +126,7 @@ impl Dispatch {
     pub(super) fn poll_reserve(
         &self,
         max: usize,
-        wait: &mut Wait<'_>,
+        wait: &mut Wait,
         (asleep, waker): (&mut Asleep, &Waker),
         found: &mut Found,
     ) -> Poll<Result<bool>> {
