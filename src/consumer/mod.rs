@@ -85,10 +85,10 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for a message whose bytes were damaged: said once for each, and the
+    /// - [`ErrorKind::Corrupt`] for a message whose bytes were damaged: said once for each, and the
     ///   next call goes on behind it. It stays unacknowledged, so it is said again after the next open.
-    /// - [`ErrorKind::Closed`](crate::ErrorKind::Closed) after the queue was closed.
-    /// - [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) when everything visible was received from a store that has
+    /// - [`ErrorKind::Closed`] after the queue was closed.
+    /// - [`ErrorKind::Poisoned`] when everything visible was received from a store that has
     ///   stopped writing.
     pub fn recv(&self, timeout: Duration) -> Result<Option<Delivery<C::Owned>>> {
         let mut wait = Wait::up_to(timeout);
@@ -123,7 +123,7 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     }
 
     /// Receives messages for ever: each step is [`Consumer::recv`] without a time-out. Ends when the queue is closed, and after
-    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned): nothing more comes from a store that has stopped.
+    /// [`ErrorKind::Poisoned`]: nothing more comes from a store that has stopped.
     pub fn iter(&self) -> impl Iterator<Item = Result<Delivery<C::Owned>>> {
         let mut stopped = false;
         let next = move || {

@@ -4,7 +4,7 @@
 //! out and not acknowledged comes back when it is dropped, when it failed and has waited, when its lease ends, or when the store is
 //! opened again.
 //!
-//! A message on its way out is in nobody's hands for a moment: taken from its [`Position`] under the dispatch's lock, loaded and
+//! A message on its way out is in nobody's hands for a moment: taken from its position under the dispatch's lock, loaded and
 //! filtered without it, and then handed out under the journal's lock. If the group is moved in between, the cursor's epoch has
 //! changed and the message is let go. So the dispatch's lock, for which a sender may wait that announces a message, is never held
 //! over the disk's work for a journal.
