@@ -9,6 +9,7 @@
 #   tools/long-campaign.sh schedules [20000] schedules of each kind for each model
 #   tools/long-campaign.sh fuzz [600]        seconds for each target
 #   tools/long-campaign.sh power [300]       power cuts for each file system
+#   tools/long-campaign.sh planted           every planted bug
 #   tools/long-campaign.sh brokers           stores to brokers and back, two versions
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,15 +32,16 @@ run() {
 what=${1:-}
 case $what in
 kills) run "POCKETMQ_KILLS=${2:-1000} cargo test --release --test kill -- --nocapture" '[0-9]+ kills, .*|POCKETMQ_SEED=[0-9]+' ;;
-disk) run "POCKETMQ_SIM_SEEDS=${2:-20000} POCKETMQ_SIM_STRIDE=1 cargo test --release --lib store::tests" '^test result: .*' ;;
+disk) run "POCKETMQ_SIM_SEEDS=${2:-4000} POCKETMQ_SIM_IMAGES=50 POCKETMQ_SIM_STRIDE=1 cargo test --release --lib store::tests -- --nocapture" '^test result: .*|[0-9]+ histories, .*' ;;
 model) run "PROPTEST_CASES=${2:-20000} cargo test --release --test model" '^test result: .*' ;;
 faults) run "tools/faults-by-syscall.sh --stride ${2:-1}" '[0-9]+ calls failed.*|[A-Z][a-z]+: [0-9]+ descriptors.*|[0-9]+ messages, then no space.*|^SKIPPED.*' ;;
 schedules) run "tools/schedules.sh --count ${2:-20000} --seed $RANDOM" '^test result: .*|^seed .*' ;;
 fuzz) run "tools/fuzz.sh --seconds ${2:-600}" '.*changed ones.*|SKIPPED.*' ;;
 power) run "tools/power-cuts.sh --cuts ${2:-300}" '[0-9]+ power cuts on .*|[a-z0-9]+: [0-9]+ messages shown.*|SKIPPED.*' ;;
+planted) run tools/planted-bugs.sh '^(GREEN|STALE|NO-BUILD).*|[0-9]+ bugs planted' ;;
 brokers) run tools/handover.sh '^test result: .*|^SKIPPED.*' ;;
 *)
-    sed -n '2,13s/^# \{0,1\}//p' "$0"
+    sed -n '2,14s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

@@ -93,4 +93,5 @@ for name in "${names[@]}"; do
         touch "$file"
     done
 done
+echo "${#names[@]} bugs planted"
 exit $wrong
