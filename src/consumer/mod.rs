@@ -8,6 +8,7 @@ mod push;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
 use std::time::Duration;
 
 use crate::codec::{Decode, Json};
@@ -97,7 +98,8 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
             let mut put = |message, held| taken = Some(Handle::new(message, held, &self.seat));
             self.seat.take(1, &mut wait, &mut put)?;
             let Some(handle) = taken else { return Ok(None) };
-            if let Some(delivery) = decoded::<T, C>([handle])?.pop() {
+            let delivery = decoded_one::<T, C>(handle).unwrap_or_else(|panic| resume_unwind(panic));
+            if let Some(delivery) = delivery? {
                 return Ok(Some(delivery));
             }
         }
@@ -155,17 +157,13 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
 
 /// Those whose body decodes. The others are failed attempts; their bytes stay as they are. A codec that panics fails the message that it
 /// panics at; the panic goes on when the others are given back.
-fn decoded<T: ?Sized, C: Decode<T>>(
-    handles: impl IntoIterator<Item = Handle>,
-) -> Result<Vec<Delivery<C::Owned>>> {
+fn decoded<T: ?Sized, C: Decode<T>>(handles: Vec<Handle>) -> Result<Vec<Delivery<C::Owned>>> {
     let mut handles = handles.into_iter();
-    let mut deliveries = Vec::with_capacity(handles.size_hint().0);
+    let mut deliveries = Vec::with_capacity(handles.len());
     while let Some(handle) = handles.next() {
-        match catch_unwind(AssertUnwindSafe(|| C::decode(handle.body()))) {
-            Ok(Ok(value)) => deliveries.push(Delivery::new(value, handle)),
-            Ok(Err(_)) => undecodable(handle)?,
+        match decoded_one::<T, C>(handle) {
+            Ok(delivery) => deliveries.extend(delivery?),
             Err(panic) => {
-                let _ = undecodable(handle);
                 handles.for_each(drop);
                 drop(deliveries);
                 resume_unwind(panic);
@@ -173,6 +171,20 @@ fn decoded<T: ?Sized, C: Decode<T>>(
         }
     }
     Ok(deliveries)
+}
+
+/// `None` if the body does not decode. The outer error: the codec panicked.
+fn decoded_one<T: ?Sized, C: Decode<T>>(
+    handle: Handle,
+) -> thread::Result<Result<Option<Delivery<C::Owned>>>> {
+    match catch_unwind(AssertUnwindSafe(|| C::decode(handle.body()))) {
+        Ok(Ok(value)) => Ok(Ok(Some(Delivery::new(value, handle)))),
+        Ok(Err(_)) => Ok(undecodable(handle).map(|()| None)),
+        Err(panic) => {
+            let _ = undecodable(handle);
+            Err(panic)
+        }
+    }
 }
 
 fn undecodable(handle: Handle) -> Result<()> {

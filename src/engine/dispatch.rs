@@ -9,6 +9,7 @@
 //! changed and the message is let go. So the dispatch's lock, for which a sender may wait that announces a message, is never held
 //! over the disk's work for a journal.
 
+mod few;
 mod find;
 mod lanes;
 mod settle;
@@ -28,6 +29,7 @@ use crate::store::message::Message;
 use crate::store::topics::{Listener, Topic};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Weak};
 
+use few::Few;
 use find::State;
 
 pub(crate) use lanes::Order;
@@ -272,11 +274,11 @@ impl Dispatch {
         }
         if self.cursors.len() > 1 {
             // What follows each other in a queue is handed out together.
-            found.units.sort_unstable_by_key(|(spot, _)| spot.place);
+            found.units.sort_by_key(|(spot, _)| spot.place);
         }
         let mut taken = 0;
         let mut run = Run::default();
-        let mut units = found.units.drain(..);
+        let mut units = found.units.drain();
         for (spot, unit) in units.by_ref() {
             match self.store.load(&self.topic, spot.place, unit) {
                 Ok(message) if self.wants(spot, &message) => {
@@ -338,13 +340,13 @@ impl Dispatch {
         let taken = self.store.progress.take(self.cursor(queue)?, epoch, range, until)?;
         let Some(taken) = taken else {
             // The group was moved.
-            run.messages.clear();
+            run.messages.drain().for_each(drop);
             return Ok(0);
         };
         if let Some(until) = until {
             self.lease_ends(until);
         }
-        for (offset, message) in (first..).zip(run.messages.drain(..)) {
+        for (offset, message) in (first..).zip(run.messages.drain()) {
             let known = taken.failed.iter().find(|(failed, _)| *failed == offset);
             let failed = known.map(|(_, failed)| *failed).unwrap_or_default();
             out(message, Held { place: (queue, offset), epoch, token: taken.token, failed });
@@ -356,7 +358,7 @@ impl Dispatch {
 /// What a look at the queues brought.
 #[derive(Debug, Default)]
 struct Found {
-    units: Vec<(Spot, Unit)>,
+    units: Few<(Spot, Unit)>,
     /// Queue, epoch and offsets of what the filter does not want.
     passed: Vec<(u32, u64, Range<u64>)>,
 }
@@ -365,7 +367,7 @@ struct Found {
 #[derive(Debug, Default)]
 struct Run {
     first: Option<Spot>,
-    messages: Vec<Message>,
+    messages: Few<Message>,
 }
 
 impl Run {

@@ -130,6 +130,11 @@ impl Filter {
         }
     }
 
+    /// Whether it lets every message pass.
+    pub(crate) fn is_all(&self) -> bool {
+        matches!(self.0.kind, Kind::All)
+    }
+
     /// Whether an entry of a queue may be of a message that passes. `false` is certain.
     pub(crate) fn may_match(&self, tags_code: i64) -> bool {
         match &self.0.kind {

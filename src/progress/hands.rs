@@ -1,6 +1,7 @@
 //! Who holds which messages of one queue, and until when.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -43,7 +44,9 @@ impl Hands {
 
     /// Hands out a stretch; whoever held a part of it holds it no more.
     pub(super) fn take(&mut self, range: Range<u64>, token: u64, until: Option<Instant>) {
-        self.release(range.clone());
+        if self.reach() > range.start {
+            self.release(range.clone());
+        }
         let Some(last) = range.end.checked_sub(1).filter(|last| *last >= range.start) else {
             return;
         };
@@ -65,6 +68,23 @@ impl Hands {
             }
         }
         false
+    }
+
+    /// As [`Hands::release`], if the token holds all of it.
+    pub(super) fn give_up(&mut self, range: Range<u64>, token: u64) -> bool {
+        if let Some(last) = range.end.checked_sub(1)
+            && let Entry::Occupied(whole) = self.held.entry(last)
+            && (whole.get().first, whole.get().token) == (range.start, token)
+        {
+            whole.remove();
+            self.count -= range.end - range.start;
+            return true;
+        }
+        let holds = self.holds(&range, token);
+        if holds {
+            self.release(range);
+        }
+        holds
     }
 
     /// Nobody holds any of a stretch any more. Says how many of it were held.
@@ -139,6 +159,7 @@ mod tests {
     enum Step {
         Take(Range<u64>, u64),
         Release(Range<u64>),
+        GiveUp(Range<u64>),
         Extend(u64, u64),
         Expire(u64),
     }
@@ -150,7 +171,8 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             4 => (range(), 0..50u64).prop_map(|(range, until)| Step::Take(range, until)),
-            3 => range().prop_map(Step::Release),
+            2 => range().prop_map(Step::Release),
+            3 => range().prop_map(Step::GiveUp),
             1 => (0..45u64, 0..50u64).prop_map(|(offset, until)| Step::Extend(offset, until)),
             1 => (0..50u64).prop_map(Step::Expire),
         ]
@@ -169,6 +191,12 @@ mod tests {
                     Step::Take(range, until) => {
                         hands.take(range.clone(), token, end(until));
                         model.extend(range.map(|offset| (offset, (token, end(until)))));
+                    }
+                    Step::GiveUp(range) => {
+                        let of = model.get(&range.start).map_or(0, |(token, _)| *token);
+                        let all = range.clone().all(|o| model.get(&o).is_some_and(|(t, _)| *t == of));
+                        prop_assert_eq!(hands.give_up(range.clone(), of), all);
+                        model.retain(|offset, _| !all || !range.contains(offset));
                     }
                     Step::Release(range) => {
                         let held = range.clone().filter(|offset| model.remove(offset).is_some()).count();

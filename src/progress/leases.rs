@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::cursor::Cursor;
 use super::format::Entry;
+use super::hands::Hands;
 use super::live::{Live, Progress};
 use super::unsettled::Failed;
 use crate::error::{Error, ErrorKind, Result};
@@ -55,17 +56,17 @@ impl Progress {
     pub(crate) fn ack_held(&self, cursor: &Cursor, token: u64, range: Range<u64>) -> Result<u64> {
         let mut live = self.writable()?;
         live.check(cursor)?;
-        if !cursor.marks().unsettled.hands.holds(&range, token) {
-            return Err(stale());
-        }
-        self.acknowledge(&mut live, cursor, range)
+        self.acknowledge(&mut live, cursor, range, |hands, range| hands.give_up(range, token))
     }
 
     /// Counts messages as done that nobody holds, if the group was not moved since `epoch`.
     pub(crate) fn pass(&self, cursor: &Cursor, epoch: u64, range: Range<u64>) -> Result<u64> {
         let mut live = self.writable()?;
         live.check(cursor)?;
-        if cursor.epoch() == epoch { self.acknowledge(&mut live, cursor, range) } else { Ok(0) }
+        if cursor.epoch() != epoch {
+            return Ok(0);
+        }
+        self.acknowledge(&mut live, cursor, range, |_, _| true)
     }
 
     /// As [`Progress::pass`], whatever happened to the cursor.
@@ -74,7 +75,14 @@ impl Progress {
         self.pass(cursor, cursor.epoch(), range)
     }
 
-    fn acknowledge(&self, live: &mut Live, cursor: &Cursor, range: Range<u64>) -> Result<u64> {
+    /// `may` takes the messages out of the hands that they have to be in, or says that they are not.
+    fn acknowledge(
+        &self,
+        live: &mut Live,
+        cursor: &Cursor,
+        range: Range<u64>,
+        may: impl FnOnce(&mut Hands, Range<u64>) -> bool,
+    ) -> Result<u64> {
         if range.is_empty() {
             return Ok(0);
         }
@@ -83,6 +91,9 @@ impl Progress {
         self.reserve(live, &[entry])?;
         // Held until the entry is written: nobody sees an acknowledgement that a crash could still take back.
         let mut marks = cursor.marks();
+        if !may(&mut marks.unsettled.hands, range.clone()) {
+            return Err(stale());
+        }
         let fresh = marks.acked.insert(range.clone());
         marks.unsettled.settle(range);
         if fresh > 0 {

@@ -67,7 +67,9 @@ impl Unsettled {
                 self.failed.remove(&offset);
             }
         }
-        self.hands.release(range);
+        if self.hands.reach() > range.start {
+            self.hands.release(range);
+        }
     }
 
     /// A message failed, or its failures are forgotten (all zero).

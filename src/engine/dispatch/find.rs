@@ -165,6 +165,9 @@ impl Dispatch {
                 Ok(Next::After(_) | Next::Later) | Err(_) => break Look::Found { more: true },
             }
         };
+        if self.terms.filter.is_all() {
+            return Ok(look);
+        }
         for (queue, (position, cursor)) in (0..).zip(state.queues.iter_mut().zip(&self.cursors)) {
             position.passed_count = 0;
             let passed = position.passed.drain(..);
