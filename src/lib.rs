@@ -180,4 +180,6 @@ pub use store::message::{Message, RecordFields};
 pub use store::report::{Damage, History, OpenReport};
 pub use subscription::{Event, Subscription, SubscriptionBuilder};
 pub use topic::Topic;
-pub use worker::{ShutdownReport, Unfinished, Worker, WorkerBuilder, WorkerStats};
+pub use worker::{
+    Control, Shutdown, ShutdownReport, Unfinished, Work, Worker, WorkerBuilder, WorkerStats,
+};

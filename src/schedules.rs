@@ -8,6 +8,7 @@ mod disk;
 mod filing;
 mod groupcommit;
 mod hand_over;
+mod handlers;
 mod line;
 mod lingering;
 mod publishing;

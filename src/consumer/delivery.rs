@@ -68,6 +68,12 @@ impl Handle {
         Ok(())
     }
 
+    /// Somebody else may have it at once. No attempt is used, whatever unwinds.
+    pub(crate) fn give_back(mut self) {
+        self.settled = true;
+        self.seat.put_back(self.held);
+    }
+
     /// A failed attempt; the next one comes after `wait`, or after what the group's retries say.
     pub(crate) fn fail(mut self, wait: Option<Duration>) -> Result<()> {
         self.settled = true;

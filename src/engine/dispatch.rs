@@ -159,6 +159,10 @@ impl Dispatch {
         &self.group
     }
 
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
     pub(crate) fn terms(&self) -> &Terms {
         &self.terms
     }

@@ -51,7 +51,7 @@ fn poll_up_to<F: Future>(most: usize, future: F) -> Option<F::Output> {
     None
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     poll_up_to(usize::MAX, future).unwrap()
 }
 

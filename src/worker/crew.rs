@@ -155,14 +155,20 @@ impl Crew {
     }
 
     pub(super) fn stats(&self, running: usize) -> WorkerStats {
+        self.counts.stats(running)
+    }
+}
+
+impl Counts {
+    pub(super) fn stats(&self, running: usize) -> WorkerStats {
         let count = |of: &AtomicU64| of.load(Ordering::SeqCst);
         WorkerStats {
             running,
-            handled: count(&self.counts.handled),
-            put_off: count(&self.counts.put_off),
-            failed: count(&self.counts.failed),
-            panicked: count(&self.counts.panicked),
-            timed_out: count(&self.counts.timed_out),
+            handled: count(&self.handled),
+            put_off: count(&self.put_off),
+            failed: count(&self.failed),
+            panicked: count(&self.panicked),
+            timed_out: count(&self.timed_out),
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod builder;
 mod crew;
+pub(crate) mod future;
 mod handling;
 mod intake;
 mod settle;
@@ -30,6 +31,7 @@ use crew::{Crew, Post};
 use handling::Desk;
 use intake::{Intake, Source};
 
+pub use future::{Control, Shutdown, Work};
 pub use topics::WorkerBuilder;
 
 /// Handlers that run on threads of their own: see [`ConsumerBuilder::run`](crate::ConsumerBuilder::run).

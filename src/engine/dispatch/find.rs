@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) lanes: Lanes,
     /// Futures that wait, with their numbers; the longest first.
     pub(super) futures: VecDeque<(u64, Waker)>,
+    /// Futures that take nothing and wait for the end.
+    pub(super) watching: Vec<(u64, Waker)>,
     pub(super) next_future: u64,
 }
 
@@ -121,6 +123,7 @@ impl State {
             drops: HashMap::new(),
             lanes: Lanes::default(),
             futures: VecDeque::new(),
+            watching: Vec::new(),
             next_future: 0,
         }
     }

@@ -181,6 +181,23 @@ impl Dispatch {
         }
     }
 
+    /// For a future that takes nothing: ready, with the reason, when nothing comes any more.
+    pub(crate) fn poll_end(&self, asleep: &mut Asleep, waker: &Waker) -> Poll<Error> {
+        let mine = waker.clone();
+        let _old = asleep.get_up();
+        let mut state = self.state.lock();
+        // A failure is told to those who count as asleep.
+        asleep.sleeper = Some(self.topic.sleep_on());
+        if let Err(why) = self.store.check_writable() {
+            return Poll::Ready(why);
+        }
+        let number = state.next_future;
+        state.next_future += 1;
+        state.watching.push((number, mine));
+        asleep.watches = Some(number);
+        Poll::Pending
+    }
+
     /// Wakes one of those who wait.
     pub(super) fn rouse_one(&self, state: MutexGuard<'_, State>) {
         self.rouse(state, 1);
@@ -193,12 +210,12 @@ impl Dispatch {
             return self.rouse_all(state);
         }
         let threads = (0..messages).take_while(|_| self.ready.notify_one()).count();
-        let futures = (messages - threads).min(state.futures.len());
-        if futures == 0 {
-            return;
+        let mut woken = Vec::new();
+        while woken.len() < messages - threads
+            && let Some(first) = state.futures.pop_front()
+        {
+            woken.push(first);
         }
-        let rest = state.futures.split_off(futures);
-        let woken = std::mem::replace(&mut state.futures, rest);
         drop(state);
         // Without the lock: a future may be polled on the spot.
         wake_all(woken.into_iter().map(|(_, waker)| waker));
@@ -207,8 +224,9 @@ impl Dispatch {
     pub(super) fn rouse_all(&self, mut state: MutexGuard<'_, State>) {
         self.ready.notify_all();
         let futures = std::mem::take(&mut state.futures);
+        let watching = std::mem::take(&mut state.watching);
         drop(state);
-        wake_all(futures.into_iter().map(|(_, waker)| waker));
+        wake_all(futures.into_iter().chain(watching).map(|(_, waker)| waker));
     }
 
     pub(super) fn wake_one(&self) {
@@ -269,6 +287,8 @@ impl Dispatch {
 pub(crate) struct Asleep {
     dispatch: Arc<Dispatch>,
     number: Option<u64>,
+    /// Its number among those who take nothing.
+    watches: Option<u64>,
     sleeper: Option<OwnedSleeper>,
     timer: Timer,
     /// It was woken, and waits for the disk: a message is there for somebody.
@@ -280,6 +300,7 @@ impl Asleep {
         Self {
             dispatch: Arc::clone(dispatch),
             number: None,
+            watches: None,
             sleeper: None,
             timer: Timer::default(),
             owes: false,
@@ -302,8 +323,9 @@ impl Asleep {
     fn get_up(&mut self) -> Option<Waker> {
         self.owes = false;
         let waker = self.number.take().and_then(|number| self.dispatch.forget(number));
+        let watched = self.watches.take().and_then(|number| self.dispatch.forget_watching(number));
         self.sleeper = None;
-        waker
+        waker.or(watched)
     }
 }
 
@@ -315,13 +337,20 @@ impl Dispatch {
         let at = state.futures.binary_search_by_key(&number, |(known, _)| *known).ok()?;
         state.futures.remove(at).map(|(_, waker)| waker)
     }
+
+    fn forget_watching(&self, number: u64) -> Option<Waker> {
+        let mut state = self.state.lock();
+        let at = state.watching.iter().position(|(known, _)| *known == number)?;
+        Some(state.watching.swap_remove(at).1)
+    }
 }
 
 impl Drop for Asleep {
     fn drop(&mut self) {
         self.dispatch.store.forget(&mut self.timer);
         // Before the lock: in a forked child its holder may not exist.
-        if (self.number.is_none() && !self.owes) || self.dispatch.store.check_parent().is_err() {
+        let lies = self.number.is_some() || self.watches.is_some();
+        if (!lies && !self.owes) || self.dispatch.store.check_parent().is_err() {
             return;
         }
         let (owes, waited) = (self.owes, self.number.is_some());

@@ -1,0 +1,139 @@
+//! Where a [`Work`](super::Work) waits for messages.
+
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::consumer::Handle;
+use crate::engine::dispatch::{Asleep, Wait};
+use crate::engine::join::Seat;
+use crate::error::{Error, ErrorKind};
+use crate::flush::Timer;
+use crate::handler::{Events, WorkerEvent};
+use crate::options::LONGEST_WAIT;
+use crate::sync::Arc;
+
+/// How long it waits before it reads again what could not be read, at first and at most.
+const UNREADABLE_WAIT: Duration = Duration::from_millis(10);
+const UNREADABLE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+pub(super) struct Intake {
+    seat: Arc<Seat>,
+    wait: Wait,
+    asleep: Asleep,
+    waker: Waker,
+    /// Whether there may be something. If not, the waker rings when there is.
+    hungry: bool,
+    paused: bool,
+    read_again: Timer,
+    unreadable_wait: Duration,
+    /// Why nothing comes any more.
+    ended: Option<Error>,
+}
+
+impl Intake {
+    pub(super) fn new(seat: &Arc<Seat>, waker: Waker) -> Self {
+        Self {
+            seat: Arc::clone(seat),
+            wait: Wait::up_to(LONGEST_WAIT),
+            asleep: Asleep::new(seat),
+            waker,
+            hungry: true,
+            paused: false,
+            read_again: Timer::default(),
+            unreadable_wait: UNREADABLE_WAIT,
+            ended: None,
+        }
+    }
+
+    /// The waker rang.
+    pub(super) fn rang(&mut self) {
+        self.hungry = true;
+    }
+
+    pub(super) fn ended(&self) -> Option<&Error> {
+        self.ended.as_ref()
+    }
+
+    /// Why nothing comes any more, to be said once.
+    pub(super) fn take_end(&mut self) -> Option<Error> {
+        self.ended.take()
+    }
+
+    pub(super) fn is_hungry(&self) -> bool {
+        self.hungry && !self.paused && self.ended.is_none()
+    }
+
+    /// Gets up; what it was woken for is somebody else's.
+    pub(super) fn leave(&mut self) {
+        self.asleep = Asleep::new(&self.seat);
+        self.hungry = true;
+    }
+
+    /// While it is paused, it waits for nothing but the end.
+    pub(super) fn pause(&mut self, paused: bool) {
+        if self.paused != paused {
+            self.paused = paused;
+            self.leave();
+        }
+    }
+
+    /// Learns that nothing comes any more, though it takes nothing.
+    pub(super) fn look_for_the_end(&mut self, events: &Events) {
+        if self.paused && self.hungry && self.ended.is_none() {
+            match self.seat.poll_end(&mut self.asleep, &self.waker) {
+                Poll::Ready(why) => self.end(why, events),
+                Poll::Pending => self.hungry = false,
+            }
+        }
+    }
+
+    /// Takes up to `max` messages.
+    pub(super) fn take(&mut self, max: usize, events: &Events) -> Vec<Handle> {
+        let mut handles = Vec::new();
+        while self.is_hungry() && handles.is_empty() {
+            let mut put = |message, held| handles.push(Handle::new(message, held, &self.seat));
+            let asleep = (&mut self.asleep, &self.waker);
+            match self.seat.poll_take(max, &mut self.wait, asleep, &mut put) {
+                Poll::Pending => self.hungry = false,
+                Poll::Ready(Ok(0)) => self.wait = Wait::up_to(LONGEST_WAIT),
+                Poll::Ready(Ok(_)) => self.unreadable_wait = UNREADABLE_WAIT,
+                Poll::Ready(Err(e)) => self.failed(e, events),
+            }
+        }
+        handles
+    }
+
+    fn failed(&mut self, error: Error, events: &Events) {
+        if matches!(error.kind(), ErrorKind::Closed | ErrorKind::Poisoned) {
+            self.end(error, events);
+            return;
+        }
+        let topic = self.seat.topic().name();
+        events.tell(&WorkerEvent::Unreadable { topic, error: &error });
+        // A damaged one is passed over from now on.
+        if error.kind() != ErrorKind::Corrupt {
+            let at = self.read_again_at();
+            self.hungry = self.seat.store().remind(&mut self.read_again, at, &self.waker);
+        }
+    }
+
+    fn read_again_at(&mut self) -> Instant {
+        let at = self.seat.store().clock.now() + self.unreadable_wait;
+        self.unreadable_wait = (self.unreadable_wait * 2).min(UNREADABLE_WAIT_MAX);
+        at
+    }
+
+    fn end(&mut self, why: Error, events: &Events) {
+        if why.kind() != ErrorKind::Closed {
+            events.tell(&WorkerEvent::Stopped { error: &why });
+        }
+        self.ended = Some(why);
+        self.leave();
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        self.seat.store().forget(&mut self.read_again);
+    }
+}
