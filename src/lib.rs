@@ -157,6 +157,8 @@ mod topic;
 mod worker;
 
 pub use codec::{CodecError, Decode, Encode, Json, Raw};
+#[cfg(feature = "stream")]
+pub use consumer::Deliveries;
 pub use consumer::{Consumer, ConsumerBuilder, Delivery, Recv, RecvBatch, Start};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, FilterError, Verdict};

@@ -35,6 +35,17 @@ impl Receiver {
         }
     }
 
+    /// Goes on for the next message, for as long as it takes.
+    #[cfg(feature = "stream")]
+    pub(super) fn go_on(&mut self) {
+        self.wait = Wait::up_to(crate::options::LONGEST_WAIT);
+    }
+
+    #[cfg(feature = "stream")]
+    pub(super) fn topic(&self) -> &str {
+        self.seat.topic().name()
+    }
+
     pub(super) fn poll(&mut self, max: usize, cx: &Context<'_>) -> Poll<Result<Vec<Handle>>> {
         let mut handles = Vec::new();
         let mut put = |message, held| handles.push(Handle::new(message, held, &self.seat));

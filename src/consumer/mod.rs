@@ -4,6 +4,8 @@ mod builder;
 mod delivery;
 mod futures;
 mod push;
+#[cfg(feature = "stream")]
+mod stream;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -25,6 +27,8 @@ pub use crate::engine::join::Start;
 pub use builder::ConsumerBuilder;
 pub use delivery::Delivery;
 pub use futures::{Recv, RecvBatch};
+#[cfg(feature = "stream")]
+pub use stream::Deliveries;
 
 /// Receives the messages of one topic for one group.
 ///

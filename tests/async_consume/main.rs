@@ -6,6 +6,8 @@ mod cancel;
 mod control;
 mod handlers;
 mod runtimes;
+#[cfg(feature = "stream")]
+mod stream;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
