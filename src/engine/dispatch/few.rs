@@ -42,7 +42,9 @@ impl<T> Few<T> {
         self.more.extend(self.first.take());
         self.more.sort_unstable_by_key(key);
         let all = std::mem::take(&mut self.more);
-        all.into_iter().for_each(|item| self.push(item));
+        for item in all {
+            self.push(item);
+        }
     }
 }
 
@@ -55,13 +57,16 @@ mod tests {
         let mut few = Few::default();
         assert!(few.is_empty() && few.drain().next().is_none());
         for items in [vec![3], vec![3, 1, 2]] {
-            items.iter().for_each(|item| few.push(*item));
+            for item in &items {
+                few.push(*item);
+            }
             assert_eq!((few.len(), few.is_empty()), (items.len(), false));
             few.sort_by_key(|item| *item);
             let mut sorted = items.clone();
             sorted.sort_unstable();
             assert_eq!(few.drain().collect::<Vec<_>>(), sorted);
-            assert!(few.is_empty() && few.len() == 0);
+            assert!(few.is_empty());
+            assert_eq!(few.len(), 0, "and it counts so");
         }
     }
 }
