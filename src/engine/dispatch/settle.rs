@@ -46,6 +46,7 @@ impl Dispatch {
         if self.store.check_parent().is_err() {
             return;
         }
+        self.end_leases();
         let (queue, offset) = held.place;
         let Ok(cursor) = self.cursor(queue) else { return };
         if !self.store.progress.give_back(cursor, held.token, offset) {
@@ -86,6 +87,7 @@ impl Dispatch {
 
     fn put_off(&self, held: Held, change: impl FnOnce(Failed) -> (u32, Duration)) -> Result<()> {
         self.store.check_open()?;
+        self.end_leases();
         let (queue, offset) = held.place;
         let now_ms = self.store.clock.wall_ms();
         let changed = |failed: Failed| {
@@ -143,6 +145,7 @@ impl Dispatch {
     pub(crate) fn ack(&self, held: Held, more: u64) -> Result<()> {
         // A store that stopped could write it down, but nobody would make it durable.
         self.store.check_writable()?;
+        self.end_leases();
         let (queue, from) = held.place;
         let to = from + 1 + more;
         let written = self.store.progress.ack_held(self.cursor(queue)?, held.token, from..to);
@@ -164,6 +167,7 @@ impl Dispatch {
     /// The consumer may hold the message for so long from now on.
     pub(crate) fn extend(&self, held: Held, lease: Duration) -> Result<()> {
         self.store.check_open()?;
+        self.end_leases();
         let (queue, offset) = held.place;
         let until = self.store.clock.now().checked_add(lease);
         if !self.store.progress.extend(self.cursor(queue)?, held.token, offset, until) {

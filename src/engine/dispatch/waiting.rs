@@ -247,7 +247,7 @@ impl Dispatch {
     }
 
     /// Takes back what was held for too long.
-    fn end_leases(&self) {
+    pub(super) fn end_leases(&self) {
         let first = self.first_lease.load(Ordering::SeqCst);
         if first == u64::MAX {
             return;
