@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+#[cfg(any(test, feature = "testing"))]
+use crate::sync::{AtomicU64, Ordering};
+
 #[cfg(target_os = "linux")]
 use nix::time::{ClockId, clock_getres, clock_gettime};
 
@@ -23,8 +26,18 @@ pub(crate) trait Clock: Send + Sync + fmt::Debug {
         0
     }
 
-    /// Monotonic time.
+    /// Monotonic time: leases, retries and the flush interval go by it.
     fn now(&self) -> Instant;
+
+    /// Monotonic time that no test moves: sleeps are over by it, and whoever waits for the disk.
+    fn os_now(&self) -> Instant {
+        self.now()
+    }
+
+    /// How long to sleep for what is due at `at`, by [`Clock::os_now`]. Whoever moves the time wakes all that sleep.
+    fn os(&self, at: Instant) -> Instant {
+        at
+    }
 }
 
 /// The operating system's clocks.
@@ -60,42 +73,78 @@ impl Clock for SystemClock {
 }
 
 /// A clock that stands still until a test moves it.
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 #[derive(Debug)]
 pub(crate) struct ManualClock {
     start: Instant,
-    since: crate::sync::AtomicU64,
-    wall: crate::sync::AtomicU64,
+    /// Both in nanoseconds.
+    since: AtomicU64,
+    wall: AtomicU64,
 }
 
-#[cfg(test)]
+/// What does not come by itself.
+#[cfg(any(test, feature = "testing"))]
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[cfg(any(test, feature = "testing"))]
 impl ManualClock {
     /// Monotonic time starts now, wall-clock time at `wall_ms`.
-    #[expect(clippy::disallowed_methods, reason = "an `Instant` has to come from somewhere")]
     pub(crate) fn at(wall_ms: u64) -> Self {
-        Self { start: Instant::now(), since: 0.into(), wall: wall_ms.into() }
+        let wall = wall_ms.saturating_mul(1_000_000);
+        Self { start: SystemClock.now(), since: 0.into(), wall: wall.into() }
     }
 
     /// Moves both clocks on.
     pub(crate) fn advance(&self, by: Duration) {
-        let ms = u64::try_from(by.as_millis()).unwrap();
-        self.since.fetch_add(ms, crate::sync::Ordering::SeqCst);
-        self.wall.fetch_add(ms, crate::sync::Ordering::SeqCst);
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        // The wall first: what is due by the one is due by the other.
+        for clock in [&self.wall, &self.since] {
+            let _ = clock
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |at| Some(at.saturating_add(by)));
+        }
     }
 
     /// Sets the wall clock, as a person might; monotonic time takes no notice.
     pub(crate) fn set_wall_ms(&self, wall_ms: u64) {
-        self.wall.store(wall_ms, crate::sync::Ordering::SeqCst);
+        self.wall.store(wall_ms.saturating_mul(1_000_000), Ordering::SeqCst);
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Clock for ManualClock {
+    fn wall_ms(&self) -> u64 {
+        (self.wall.load(Ordering::SeqCst) / 1_000_000).max(1)
+    }
+
+    fn now(&self) -> Instant {
+        self.start + Duration::from_nanos(self.since.load(Ordering::SeqCst))
+    }
+
+    fn os_now(&self) -> Instant {
+        SystemClock.now()
+    }
+
+    fn os(&self, at: Instant) -> Instant {
+        let now = self.os_now();
+        if at <= self.now() { now } else { now + FAR }
     }
 }
 
 #[cfg(test)]
-impl Clock for ManualClock {
-    fn wall_ms(&self) -> u64 {
-        self.wall.load(crate::sync::Ordering::SeqCst)
-    }
+mod tests {
+    use super::*;
 
-    fn now(&self) -> Instant {
-        self.start + Duration::from_millis(self.since.load(crate::sync::Ordering::SeqCst))
+    #[test]
+    fn a_clock_that_stands_still_is_moved_and_sleeps_go_by_the_real_one() {
+        let clock = ManualClock::at(5);
+        let (began, due) = (clock.now(), clock.now() + Duration::from_millis(10));
+        assert!(clock.os(due) > clock.os_now() + FAR / 2, "it does not come by itself");
+        clock.advance(Duration::from_micros(9500));
+        assert_eq!((clock.wall_ms(), clock.now() - began), (14, Duration::from_micros(9500)));
+        clock.advance(Duration::from_micros(500));
+        assert_eq!((clock.wall_ms(), clock.now()), (15, due));
+        assert!(clock.os(due) <= clock.os_now(), "it is due");
+        clock.set_wall_ms(1);
+        assert_eq!((clock.wall_ms(), clock.now()), (1, due));
     }
 }

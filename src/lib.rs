@@ -97,6 +97,11 @@
 //! Every subscription sees every message of its topic, in its own time. Without a name it is forgotten when it is dropped; with one its
 //! position is kept, and moves on when the next message is asked for.
 //!
+//! # Test
+//!
+//! With the feature `testing` there is a queue for tests of code that uses one: `testing::TestQueue`, in a directory of its own, with a
+//! clock that the test moves, and crashes when the test says so.
+//!
 //! # What survives what
 //!
 //! | after it returned `Ok` | process killed | power cut |
@@ -153,6 +158,8 @@ mod schedules;
 mod store;
 mod subscription;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod topic;
 mod worker;
 

@@ -78,7 +78,7 @@ impl<T: ?Sized, C> fmt::Debug for Consumer<T, C> {
 }
 
 impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
-    fn new(engine: Arc<Engine>, seat: Arc<Seat>) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, seat: Arc<Seat>) -> Self {
         Self { engine, seat, types: PhantomData }
     }
 

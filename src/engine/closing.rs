@@ -98,6 +98,18 @@ impl Closer {
         job.map_or_else(|| Err(busy()), |(closer, threads)| closer.run(threads))
     }
 
+    /// Ends as a killed process does: what it leaves can be looked at while `image` runs. `Closed` if somebody closed it before.
+    #[cfg(feature = "testing")]
+    pub(super) fn crash(self, image: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let mut state = self.closing.state.lock();
+        let State::Open(threads) = &mut *state else { return Err(Error::closed()) };
+        let threads = std::mem::take(threads);
+        *state = State::Running(thread::current().id());
+        drop(state);
+        let _said = Said { closer: &self, outcome: Err("its process died".to_owned()) };
+        self.store.abandon(threads, image)
+    }
+
     fn run(self, threads: Threads) -> Result<Closed> {
         let mut said =
             Said { closer: &self, outcome: Err("closing it was interrupted".to_owned()) };

@@ -91,6 +91,25 @@ impl Engine {
         self.closer().close(closing::spawn)
     }
 
+    /// Ends as a killed process does, but for its locks: what it leaves can be looked at while `image` runs.
+    #[cfg(feature = "testing")]
+    pub(crate) fn crash(&self, image: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        self.store.check_parent()?;
+        self.closer().crash(image)
+    }
+
+    /// The clock was moved: whoever waits for a time looks again.
+    #[cfg(feature = "testing")]
+    pub(crate) fn time_moved(&self) {
+        self.store.time_moved();
+        let groups = self.groups.lock();
+        let dispatches: Vec<_> = groups.values().map(|hall| Arc::clone(&hall.dispatch)).collect();
+        drop(groups);
+        for dispatch in dispatches {
+            dispatch.wake_all();
+        }
+    }
+
     fn closer(&self) -> Closer {
         Closer {
             store: Arc::clone(&self.store),

@@ -208,7 +208,7 @@ impl Subscriber {
         self.store.check_writable()?;
         let look = self.look()?;
         if matches!(look, Look::Nothing) {
-            if timeout.is_zero() || self.store.clock.now() >= deadline {
+            if timeout.is_zero() || self.store.clock.os_now() >= deadline {
                 return Ok(None);
             }
             let _ = ear.arrived.wait_until(&mut gate, deadline);
@@ -218,7 +218,7 @@ impl Subscriber {
 
     /// The clock is read when it has to be.
     fn deadline(&self, timeout: Duration, deadline: &mut Option<Instant>) -> Instant {
-        *deadline.get_or_insert_with(|| self.store.clock.now() + timeout)
+        *deadline.get_or_insert_with(|| self.store.clock.os_now() + timeout)
     }
 
     /// `false` when the deadline came first.

@@ -85,7 +85,7 @@ impl Housekeeper {
         self.wake.notify_one();
     }
 
-    /// Has `waker` woken at `at`, instead of what the timer was set to.
+    /// Has `waker` woken at `at` by [`Clock::os_now`], instead of what the timer was set to.
     pub(crate) fn wake_at(&self, timer: &mut Timer, at: Instant, waker: &Waker) {
         let (first, old) = self.orders.lock().timers.set(timer, at, waker);
         if first {
@@ -130,7 +130,7 @@ impl Housekeeper {
     fn run(&self, house: &dyn House) {
         let mut orders = self.orders.lock();
         while !orders.stop {
-            let now = self.clock.now();
+            let now = self.clock.os_now();
             let due = orders.timers.due(now);
             let asked = std::mem::take(&mut orders.asked);
             if asked != Asked::default() || !due.is_empty() {

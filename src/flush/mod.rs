@@ -169,7 +169,7 @@ impl Flusher {
         }
     }
 
-    /// Waits until `position` is durable, at most until `deadline`.
+    /// Waits until `position` is durable, at most until `deadline` by [`Clock::os_now`].
     pub(crate) fn wait_durable(
         &self,
         target: &dyn Target,
@@ -251,6 +251,13 @@ impl Flusher {
     pub(crate) fn notice_failure(&self) {
         let _orders = self.orders.lock();
         self.done.notify_all();
+        self.wake.notify_all();
+    }
+
+    /// Time was moved: the thread looks what is due.
+    #[cfg(feature = "testing")]
+    pub(crate) fn time_moved(&self) {
+        let _orders = self.orders.lock();
         self.wake.notify_all();
     }
 
@@ -347,7 +354,7 @@ impl Flusher {
             orders.asleep = true;
             match next.filter(|_| !target.failed()) {
                 Some(at) => {
-                    let _ = self.wake.wait_until(&mut orders, at);
+                    let _ = self.wake.wait_until(&mut orders, self.clock.os(at));
                 }
                 None => self.wake.wait(&mut orders),
             }
@@ -375,9 +382,9 @@ impl Flusher {
                 let _ = target.commit();
             }
             Job::Sync => {
-                let began = self.clock.now();
+                let began = self.clock.os_now();
                 let _ = target.sync();
-                let fast = self.clock.now().duration_since(began) <= FAST_SYNC;
+                let fast = self.clock.os_now().duration_since(began) <= FAST_SYNC;
                 self.fast.store(fast, Ordering::Relaxed);
                 let mut orders = self.orders.lock();
                 orders.released = orders.waiting;

@@ -56,7 +56,7 @@ impl Ticket {
     fn new(engine: &Arc<Engine>, topic: &Arc<Topic>, origin: Origin, state: State) -> Self {
         let store = engine.store();
         Self {
-            deadline: store.clock.now() + store.settings.sync_timeout,
+            deadline: store.clock.os_now() + store.settings.sync_timeout,
             engine: Arc::clone(engine),
             topic: Arc::clone(topic),
             origin,

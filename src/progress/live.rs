@@ -283,6 +283,14 @@ impl Progress {
         Ok(())
     }
 
+    /// Ends without writing anything down: nothing changes any more, and nothing did while `image` runs.
+    #[cfg(feature = "testing")]
+    pub(crate) fn abandon(&self, image: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let mut live = self.live.lock();
+        live.closed = true;
+        image()
+    }
+
     pub(super) fn writable(&self) -> Result<MutexGuard<'_, Live>> {
         let live = self.live.lock();
         self.healthy()?;

@@ -92,6 +92,17 @@ impl Options {
     }
 }
 
+#[cfg(feature = "testing")]
+impl Queue {
+    pub(crate) const fn of(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    pub(crate) const fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+}
+
 impl Queue {
     /// Opens the store in `dir` with default options: creates it, or recovers what is there. [`Queue::report`] says what
     /// happened.

@@ -106,12 +106,7 @@ impl Store {
     /// Writes everything down and gives the directory up. Later calls on any handle fail with
     /// [`ErrorKind::Closed`]; a second close does nothing. Not to be called in a forked child.
     pub(crate) fn close(&self, threads: Threads) -> Result<Closed> {
-        // Under the append lock: no append is half done when the flag is seen.
-        let already = {
-            let _appending = self.appender.lock();
-            self.closed.swap(true, Ordering::SeqCst)
-        };
-        if already {
+        if self.shut_the_door() {
             return Ok(Closed::default());
         }
         let own = threads.is_current();
@@ -122,6 +117,26 @@ impl Store {
             let end = self.log.staged();
             let _ = self.wait_durable(end);
         }
+        self.end_threads(threads);
+        let outcome = self.shut();
+        self.refuse_the_rest();
+        if own {
+            self.poison.set("it was closed");
+        }
+        // Last, whatever happened: the next opener must find everything written.
+        self.unlock();
+        outcome
+    }
+
+    /// From here on everything is refused. `true` if it was already.
+    pub(super) fn shut_the_door(&self) -> bool {
+        // Under the append lock: no append is half done when the flag is seen.
+        let _appending = self.appender.lock();
+        self.closed.swap(true, Ordering::SeqCst)
+    }
+
+    /// Ends the store's threads, and wakes those who wait for messages.
+    pub(super) fn end_threads(&self, threads: Threads) {
         self.stop_threads();
         for thread in threads.0 {
             // A thread cannot wait for its own end; this one has nothing more to do when it comes back from here.
@@ -132,20 +147,21 @@ impl Store {
         for topic in self.topics.all() {
             topic.arrived(usize::MAX);
         }
-        let outcome = self.shut();
-        // Nobody will let them in any more.
+    }
+
+    /// Tells those in line that nobody will let them in any more.
+    pub(super) fn refuse_the_rest(&self) {
         let mut notices = Notices::default();
         self.refuse_line(&mut self.appender.lock(), &mut notices);
         notices.tell();
-        if own {
-            self.poison.set("it was closed");
-        }
-        // Last, whatever happened: the next opener must find everything written.
+    }
+
+    /// Gives the directory up.
+    pub(super) fn unlock(&self) {
         let lock = self.lock.lock().take();
         if let Some(lock) = lock {
             lock.release();
         }
-        outcome
     }
 
     fn shut(&self) -> Result<Closed> {

@@ -182,7 +182,7 @@ impl Store {
 
     /// Waits until `position` is durable, at most for the configured time.
     pub(crate) fn wait_durable(&self, position: u64) -> Waited {
-        let deadline = self.clock.now() + self.settings.sync_timeout;
+        let deadline = self.clock.os_now() + self.settings.sync_timeout;
         self.flusher.wait_durable(self, position, Some(deadline))
     }
 
@@ -197,7 +197,7 @@ impl Store {
             return Some(self.flusher.wait_durable(self, position, None));
         }
         if self.flusher.wake_when_durable(self, position, waker) {
-            if self.clock.now() >= deadline {
+            if self.clock.os_now() >= deadline {
                 return Some(Waited::TimedOut);
             }
             self.housekeeper.wake_at(timer, deadline, waker);
@@ -211,14 +211,14 @@ impl Store {
         self.flusher.ask_durable(position);
     }
 
-    /// Has `waker` woken at `deadline`; `true` if that is now or past.
+    /// Has `waker` woken at `deadline` by the operating system's clock; `true` if that is now or past.
     pub(crate) fn remind(
         &self,
         timer: &mut Timer,
         deadline: std::time::Instant,
         waker: &std::task::Waker,
     ) -> bool {
-        if self.clock.now() >= deadline {
+        if self.clock.os_now() >= deadline {
             return true;
         }
         self.housekeeper.wake_at(timer, deadline, waker);

@@ -4,6 +4,8 @@
 //! flusher's and the housekeeper's orders, the progress journal. `joining`, `queues_over`, then `filing`, are taken before the append lock. Nothing is held
 //! while a listener is told of an arrival.
 
+#[cfg(feature = "testing")]
+mod abandon;
 pub(crate) mod append;
 pub(crate) mod checkpoint;
 pub(crate) mod close;

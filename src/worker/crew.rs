@@ -130,7 +130,7 @@ impl Crew {
             let why = "a worker cannot be waited for on one of its own threads; it takes no more messages";
             return Err(Error::new(ErrorKind::Busy, why));
         }
-        while !present.threads.is_empty() && self.store.clock.now() < deadline {
+        while !present.threads.is_empty() && self.store.clock.os_now() < deadline {
             self.left.wait_until(&mut present, deadline);
         }
         drop(present);

@@ -99,7 +99,9 @@ impl Source {
                 Look::Taken(more) => batch.extend(more),
                 Look::Again => {}
                 Look::Nothing if crew.is_stopped() || crew.is_paused() => return,
-                Look::Nothing if crew.store.clock.now() < until => post.listen(Some(until)),
+                Look::Nothing if crew.store.clock.now() < until => {
+                    post.listen(Some(crew.store.clock.os(until)));
+                }
                 Look::Nothing | Look::Unreadable | Look::Stopped(_) => return,
             }
         }
@@ -186,7 +188,7 @@ impl<'a> Intake<'a> {
     }
 
     fn read_again_at(&mut self) -> Instant {
-        let at = self.crew.store.clock.now() + self.unreadable_wait;
+        let at = self.crew.store.clock.os_now() + self.unreadable_wait;
         self.unreadable_wait = (self.unreadable_wait * 2).min(UNREADABLE_WAIT_MAX);
         at
     }

@@ -139,7 +139,7 @@ impl Worker {
         let store = self.engine.store();
         store.check_parent()?;
         self.crew.stop();
-        let deadline = store.clock.now() + patience.min(LONGEST_WAIT);
+        let deadline = store.clock.os_now() + patience.min(LONGEST_WAIT);
         Ok(ShutdownReport { unfinished: self.crew.wait_for_all(deadline)? })
     }
 

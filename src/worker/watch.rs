@@ -56,7 +56,7 @@ pub(super) fn watch(crew: &Crew, events: &Events) {
             return;
         }
         if let Some(due) = due {
-            watch.wake.wait_until(&mut over, due);
+            watch.wake.wait_until(&mut over, crew.store.clock.os(due));
         } else {
             while !*over && !watch.armed.load(Ordering::SeqCst) {
                 watch.wake.wait(&mut over);

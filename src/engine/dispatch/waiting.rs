@@ -17,7 +17,7 @@ use super::{Dispatch, Found};
 #[derive(Debug)]
 pub(crate) struct Wait {
     timeout: Duration,
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
 }
 
 impl Wait {
@@ -25,12 +25,19 @@ impl Wait {
         Self { timeout: timeout.min(LONGEST_WAIT), deadline: None }
     }
 
-    fn deadline(&mut self, store: &Store) -> Instant {
-        *self.deadline.get_or_insert_with(|| store.clock.now() + self.timeout)
+    fn deadline(&mut self, store: &Store) -> Deadline {
+        *self.deadline.get_or_insert_with(|| Deadline {
+            due: store.clock.now() + self.timeout,
+            os: store.clock.os_now() + self.timeout,
+        })
     }
 
     fn is_over(&mut self, store: &Store) -> bool {
-        self.timeout.is_zero() || store.clock.now() >= self.deadline(store)
+        if self.timeout.is_zero() {
+            return true;
+        }
+        let deadline = self.deadline(store);
+        store.clock.now() >= deadline.due || store.clock.os_now() >= deadline.os
     }
 
     /// Who passes over many messages looks at the time too. Who does not wait sees all of them.
@@ -39,9 +46,16 @@ impl Wait {
     }
 }
 
+/// The end of a wait, which is over by whichever clock is there first: time that a test moves must not keep anybody waiting.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    due: Instant,
+    os: Instant,
+}
+
 /// What to do when there is no message.
 enum Lack {
-    /// Sleep, at most until then.
+    /// Sleep, at most until then by the operating system's clock.
     Sleep(Instant),
     /// There is something after all.
     Look,
@@ -67,7 +81,7 @@ impl Dispatch {
                 Ok(Look::After(_) | Look::Nothing) if !found.passed.is_empty() => return Ok(true),
                 Ok(Look::After(position)) => {
                     drop(state);
-                    let visible = self.await_visible(position, wait.deadline(&self.store));
+                    let visible = self.await_visible(position, wait.deadline(&self.store).os);
                     if !matches!(visible, Ok(true)) {
                         // Somebody else who sleeps may have more time.
                         self.wake_one();
@@ -102,8 +116,8 @@ impl Dispatch {
         let lease = self.first_lease.load(Ordering::SeqCst);
         let lease = (lease < u64::MAX).then(|| self.began + Duration::from_millis(lease));
         let due = [state.parked.first(), lease].into_iter().flatten().min();
-        let deadline = wait.deadline(&self.store);
-        Lack::Sleep(due.map_or(deadline, |due| due.min(deadline)))
+        let deadline = wait.deadline(&self.store).os;
+        Lack::Sleep(due.map_or(deadline, |due| self.store.clock.os(due).min(deadline)))
     }
 
     /// `false` when the deadline came first.
@@ -146,7 +160,7 @@ impl Dispatch {
                 }
                 Ok(Look::After(position)) => {
                     drop(state);
-                    let deadline = wait.deadline(&self.store);
+                    let deadline = wait.deadline(&self.store).os;
                     let Some(waited) =
                         self.store.poll_durable(position, (&mut asleep.timer, deadline), waker)
                     else {
@@ -168,7 +182,8 @@ impl Dispatch {
                     let Lack::Sleep(due) = self.look_again(&mut state, wait) else { continue };
                     asleep.lie_down(&mut state, mine.clone());
                     drop(state);
-                    let endless = wait.timeout == LONGEST_WAIT && due == wait.deadline(&self.store);
+                    let endless =
+                        wait.timeout == LONGEST_WAIT && due == wait.deadline(&self.store).os;
                     if endless || !self.store.remind(&mut asleep.timer, due, waker) {
                         return Poll::Pending;
                     }

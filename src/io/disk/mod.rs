@@ -3,6 +3,8 @@
 mod direct;
 mod evict;
 mod file;
+#[cfg(feature = "testing")]
+pub(crate) mod image;
 mod in_place;
 mod lock;
 #[cfg(test)]

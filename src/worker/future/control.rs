@@ -98,7 +98,7 @@ impl Future for Shutdown {
         if let Some(unfinished) = board.wait(number, cx.waker()) {
             return Poll::Ready(Ok(ShutdownReport { unfinished }));
         }
-        if !board.store.remind(timer, *deadline, cx.waker()) {
+        if !board.store.remind(timer, board.store.clock.os(*deadline), cx.waker()) {
             return Poll::Pending;
         }
         board.cut();

@@ -112,7 +112,7 @@ impl<T: ?Sized, C, F, Fut> Drive<T, C, F, Fut> {
         };
         self.alarm_at = Some(at);
         let waker = Bell::waker(&self.board, What::Orders);
-        !self.board.store.remind(&mut self.alarm, at, &waker)
+        !self.board.store.remind(&mut self.alarm, self.board.store.clock.os(at), &waker)
     }
 
     fn end(&mut self) -> Result<()> {

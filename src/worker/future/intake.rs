@@ -118,7 +118,7 @@ impl Intake {
     }
 
     fn read_again_at(&mut self) -> Instant {
-        let at = self.seat.store().clock.now() + self.unreadable_wait;
+        let at = self.seat.store().clock.os_now() + self.unreadable_wait;
         self.unreadable_wait = (self.unreadable_wait * 2).min(UNREADABLE_WAIT_MAX);
         at
     }
