@@ -193,7 +193,7 @@ fn a_thread_that_sleeps_learns_that_a_message_is_due() {
     let queue = filled([7]);
     let consumer = queue.consumer(NUMBERS, "g").retry(Retry::fixed(HOUR)).pull().unwrap();
     consumer.recv(NOW).unwrap().unwrap().fail().unwrap();
-    let heard = receiver(&consumer, "due", TOO_LONG);
+    let heard = receiver(&consumer, "due", 2 * HOUR);
     queue.advance(ALMOST);
     assert!(heard.try_recv().is_err());
     queue.advance(SECOND);
@@ -205,7 +205,7 @@ fn a_thread_that_sleeps_learns_that_a_lease_is_over() {
     let queue = filled([7]);
     let consumer = queue.consumer(NUMBERS, "g").lease(HOUR).pull().unwrap();
     let held = consumer.recv(NOW).unwrap().unwrap();
-    let heard = receiver(&consumer, "lease", TOO_LONG);
+    let heard = receiver(&consumer, "lease", 2 * HOUR);
     queue.advance(HOUR);
     assert_eq!(heard.recv_timeout(TOO_LONG).unwrap(), Some((7, 2)));
     assert_eq!(held.ack().unwrap_err().kind(), ErrorKind::Stale);

@@ -1,0 +1,69 @@
+//! What the consumers of a group agree on.
+
+use pocketmq::Filter;
+
+use super::*;
+
+fn usual(queue: &Queue) -> ConsumerBuilder<u64> {
+    workers(queue).filter(Filter::tags("a").unwrap()).retry(Retry::fixed(HOUR)).lease(HOUR)
+}
+
+#[test]
+fn a_second_consumer_with_other_terms_is_refused_as_long_as_the_first_is_there() {
+    type Other = fn(ConsumerBuilder<u64>) -> ConsumerBuilder<u64>;
+    let others: [(&str, Other); 6] = [
+        ("filter", |usual| usual.filter(Filter::tags("b").unwrap())),
+        ("filter", |usual| usual.filter(Filter::sql("TAGS = 'a'").unwrap())),
+        ("retries", |usual| usual.retry(Retry::fixed(SECOND))),
+        ("retries", |usual| usual.retry(Retry::fixed(HOUR).max_attempts(3))),
+        ("lease", |usual| usual.lease(SECOND)),
+        ("poison guard", |usual| usual.poison_guard(3)),
+    ];
+    for (what, other) in others {
+        let queue = filled([]);
+        queue.producer(JOBS).unwrap().message(&1).tag("a").send().unwrap();
+        let refused = || {
+            let error = other(usual(&queue)).pull().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+            assert!(error.to_string().contains(what), "{error} does not say {what}");
+        };
+        let first = usual(&queue).pull().unwrap();
+        refused();
+        let second = usual(&queue).pull().unwrap();
+        drop(first);
+        refused();
+        let held = next(&second);
+        let batch = second.recv_async(HOUR);
+        drop(second);
+        refused();
+        drop(batch);
+        refused();
+        held.fail().unwrap();
+        let consumer = other(usual(&queue)).pull().unwrap();
+        nothing(&consumer);
+        assert_eq!(kind(usual(&queue).pull()), ErrorKind::InvalidArgument);
+    }
+}
+
+#[test]
+fn other_groups_and_topics_agree_on_terms_of_their_own() {
+    let queue = filled([1]);
+    let _here = usual(&queue).pull().unwrap();
+    let other = queue.consumer(JOBS, "others").pull().unwrap();
+    assert_eq!(there(&other), [(1, 1)]);
+    let elsewhere = queue.consumer(Topic::<u64>::new("more"), "workers").pull();
+    nothing(&elsewhere.unwrap());
+}
+
+#[test]
+fn terms_that_make_no_sense_are_refused_when_the_consumer_is_made() {
+    let queue = filled([1]);
+    assert_eq!(kind(workers(&queue).lease(NOW).pull()), ErrorKind::InvalidArgument);
+    assert_eq!(kind(workers(&queue).poison_guard(0).pull()), ErrorKind::InvalidArgument);
+    assert!(workers(&queue).filter_tag("a || *").is_err());
+    assert!(workers(&queue).filter_sql("a = ").is_err());
+    assert!(queue.stats().unwrap().groups.is_empty(), "nobody has joined");
+    let held = next(&workers(&queue).pull().unwrap());
+    assert_eq!(kind(held.extend(NOW)), ErrorKind::InvalidArgument);
+    held.ack().unwrap();
+}
