@@ -276,6 +276,51 @@ fn a_durable_send_waits_for_the_disk_whatever_the_clock_does() {
     assert_eq!(queue.drain(NUMBERS, "g").unwrap().len(), 200);
 }
 
+/// Wakes a thread that waits for a future.
+struct Unparks(thread::Thread);
+
+impl Wake for Unparks {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+#[test]
+fn a_ticket_that_is_awaited_waits_for_the_disk_whatever_the_clock_does() {
+    let queue = TestQueue::with(Queue::options().flush(Flush::Sync)).unwrap();
+    let producer = queue.producer(NUMBERS).unwrap();
+    let waker = Waker::from(Arc::new(Unparks(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    for number in 0..100 {
+        let mut ticket = pin!(producer.submit(&number).unwrap());
+        queue.advance(HOUR);
+        let outcome = loop {
+            match ticket.as_mut().poll(&mut context) {
+                Poll::Ready(outcome) => break outcome,
+                Poll::Pending => thread::park(),
+            }
+        };
+        outcome.unwrap();
+    }
+}
+
+#[test]
+fn what_is_flushed_now_and_then_is_flushed_when_the_time_is_moved() {
+    let interval = Duration::from_millis(500);
+    let queue = TestQueue::with(Queue::options().flush(Flush::Sync)).unwrap();
+    let producer = queue.producer(NUMBERS).unwrap();
+    for number in 0..3 {
+        let before: Vec<u64> = (0..number).collect();
+        producer.message(&number).flush(Flush::Async { interval }).send().unwrap();
+        assert_eq!(queue.sent(NUMBERS).unwrap(), before, "it is shown, and not durable");
+        // More than once, if the last flush has not ended yet: the next one is counted from there.
+        while queue.sent(NUMBERS).unwrap() == before {
+            queue.advance(interval);
+            thread::yield_now();
+        }
+    }
+}
+
 #[test]
 fn a_crash_leaves_what_a_killed_process_leaves() {
     let mut queue = filled([1, 2, 3]);
