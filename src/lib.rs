@@ -68,6 +68,30 @@
 //! # }
 //! ```
 //!
+//! Or a handler is given the messages as they come, on threads of its own. What it returns settles them: an error (`?` takes any, and
+//! strings) or a panic is a failed attempt, which is tried again later.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use pocketmq::{Queue, Topic};
+//! # const ORDERS: Topic<u64> = Topic::new("orders");
+//! # fn mail(order: u64) -> std::io::Result<()> { Ok(()) }
+//! # let queue = Queue::in_memory()?;
+//! use std::time::Duration;
+//!
+//! let worker = queue.consumer(ORDERS, "mailer").concurrency(16).run(|order| {
+//!     mail(**order)?;
+//!     Ok(())
+//! })?;
+//! // …
+//! worker.shutdown(Duration::from_secs(30))?;            // waits for what runs
+//! # queue.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! See [`ConsumerBuilder::run`], [`ConsumerBuilder::run_batch`], and [`Queue::worker`] for several topics.
+//!
 //! All consumers of a group share its messages; every group gets all of them. Delivery is *at least once*: after a crash, what was
 //! not acknowledged is received again, and what was acknowledged is not.
 //!

@@ -95,7 +95,8 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     }
 
     /// How long a delivery may be held. When the lease ends, it is a failed attempt: the message goes to somebody else at once, and
-    /// settling the old delivery is [`ErrorKind::Stale`](crate::ErrorKind::Stale). Default: as long as it takes; a delivery that is
+    /// settling the old delivery is [`ErrorKind::Stale`](crate::ErrorKind::Stale). A handler's message is its own as long as it runs, unless
+    /// [`ConsumerBuilder::redeliver_on_timeout`] is asked for. Default: as long as it takes; a delivery that is
     /// dropped gives its message back at once.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.terms.lease = Some(lease);
@@ -141,6 +142,11 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     pub fn pull(self) -> Result<Consumer<T, C>> {
         let engine = Arc::clone(&self.engine);
         Ok(Consumer::new(engine, self.join()?))
+    }
+
+    pub(crate) fn terms(mut self, terms: Terms) -> Self {
+        self.terms = terms;
+        self
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {

@@ -8,6 +8,7 @@ use crate::Topic;
 use crate::codec::Decode;
 use crate::consumer::{ConsumerBuilder, Start};
 use crate::engine::Engine;
+use crate::engine::dispatch::{Order, Terms};
 use crate::error::{Error, Result};
 use crate::handler::{Call, Events, HandlerError, Job, Outcome, Push, WorkerEvent};
 use crate::message::names::validate_group;
@@ -19,12 +20,15 @@ use super::builder::{one_by_one, source};
 use super::intake::Source;
 
 /// A worker for several topics, being set up: see [`Queue::worker`](crate::Queue::worker).
+///
+/// What it says of retries, order, leases and poison guard goes for all of them. Filters are one topic's: such a topic has a worker of its
+/// own ([`ConsumerBuilder::run`]).
 #[must_use = "finish with `run`"]
 pub struct WorkerBuilder {
     engine: Arc<Engine>,
     group: String,
     start: Start,
-    retry: Retry,
+    terms: Terms,
     push: Push,
     routes: Vec<Route>,
 }
@@ -43,7 +47,7 @@ impl WorkerBuilder {
             engine: Arc::clone(engine),
             group: group.to_owned(),
             start: Start::default(),
-            retry: Retry::default(),
+            terms: Terms::default(),
             push: Push::default(),
             routes: Vec::new(),
         }
@@ -62,7 +66,7 @@ impl WorkerBuilder {
         let handling = one_by_one::<T, C, F, R>(handler);
         let source = move |worker: &Self| {
             let consumer = ConsumerBuilder::new(&worker.engine, topic, &worker.group);
-            let seat = consumer.start(worker.start).retry(worker.retry.clone()).join()?;
+            let seat = consumer.start(worker.start).terms(worker.terms.clone()).join()?;
             Ok(source(&worker.push, seat, handling, (1, Duration::ZERO)))
         };
         self.routes.push(Route { topic: name, source: Box::new(source) });
@@ -77,7 +81,31 @@ impl WorkerBuilder {
 
     /// When a message that failed is tried again: see [`ConsumerBuilder::retry`].
     pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
+        self.terms.retry = retry;
+        self
+    }
+
+    /// First in, first out for each key of each topic: see [`ConsumerBuilder::ordered`].
+    pub fn ordered(mut self) -> Self {
+        self.terms.order = Order::PerKey;
+        self
+    }
+
+    /// At most so many messages of one key of a topic at once: see [`ConsumerBuilder::concurrency_per_key`].
+    pub fn concurrency_per_key(mut self, most: u32) -> Self {
+        self.terms.order = Order::AtOnce(most);
+        self
+    }
+
+    /// The lease of the group's messages: see [`ConsumerBuilder::lease`], and [`WorkerBuilder::redeliver_on_timeout`].
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.terms.lease = Some(lease);
+        self
+    }
+
+    /// After how many deaths of the process a message is set aside: see [`ConsumerBuilder::poison_guard`].
+    pub fn poison_guard(mut self, deaths: u32) -> Self {
+        self.terms.deaths = deaths;
         self
     }
 
