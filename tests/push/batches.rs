@@ -9,6 +9,10 @@ fn a_batch_waits_to_be_full_and_no_longer_than_it_lingers() {
     let handler = move |jobs: &[Job<u64>]| Ok(told.send(jobs.len())?);
     let worker = numbers(&queue).run_batch(10, SOON * 60, handler.clone()).unwrap();
     let producer = queue.producer(NUMBERS).unwrap();
+    let other = numbers(&queue).pull().unwrap();
+    // Until the worker has those that are there.
+    while !other.recv_batch(4, Duration::ZERO).unwrap().is_empty() {}
+    drop(other);
     producer.send_batch(4..9).unwrap();
     producer.send(&9).unwrap();
     assert_eq!(heard(), 10);

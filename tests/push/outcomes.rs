@@ -79,9 +79,9 @@ fn a_listener_that_panics_changes_nothing() {
 fn putting_a_message_off_uses_no_attempt_and_a_wait_of_its_own_uses_one() {
     let queue = queue_of([1]);
     let (told, heard) = tell();
-    // What the group's own retries say would be ten seconds.
+    // What the group's own retries say would be too long.
     let turns = AtomicUsize::new(0);
-    let worker = queue.consumer(NUMBERS, "g").run(move |n| {
+    let worker = numbers(&queue).retry(Retry::fixed(SOON * 60)).run(move |n| {
         told.send(n.attempt())?;
         match turns.fetch_add(1, Ordering::SeqCst) {
             0 => Ok(Outcome::Snooze(Duration::ZERO)),
