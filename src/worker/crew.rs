@@ -149,6 +149,11 @@ impl Crew {
     }
 
     #[cfg(test)]
+    pub(super) fn is_deserted(&self) -> bool {
+        self.present.lock().threads.is_empty()
+    }
+
+    #[cfg(test)]
     pub(super) fn hold(&self) -> impl Sized {
         let posts: Vec<_> = self.posts.iter().map(|p| (p.rung.lock(), p.busy.lock())).collect();
         (self.present.lock(), posts)

@@ -139,6 +139,9 @@ impl<'a> Intake<'a> {
             if self.crew.is_paused() {
                 // Whoever is awake gets what comes.
                 places = self.sources.iter().map(Source::place).collect();
+                if let Some(error) = self.await_end(&mut places) {
+                    return self.ended(&error);
+                }
                 self.post.listen(None);
                 continue;
             }
@@ -174,13 +177,28 @@ impl<'a> Intake<'a> {
                 continue;
             }
             if let Some(error) = stopped {
-                if error.kind() != ErrorKind::Closed {
-                    self.events.tell(&WorkerEvent::Stopped { error: &error });
-                }
-                return None;
+                return self.ended(&error);
             }
             self.post.listen(unreadable.then(|| self.read_again_at()));
         }
+    }
+
+    /// While nothing is taken, the bell rings when nothing comes any more. Says why, if that is so.
+    fn await_end(&self, places: &mut [Place]) -> Option<Error> {
+        let waker = self.post.waker();
+        let ends = self
+            .sources
+            .iter()
+            .zip(places)
+            .map(|(source, place)| source.seat.poll_end(&mut place.asleep, &waker));
+        ends.filter_map(|end| if let Poll::Ready(why) = end { Some(why) } else { None }).last()
+    }
+
+    fn ended<T>(&self, error: &Error) -> Option<T> {
+        if error.kind() != ErrorKind::Closed {
+            self.events.tell(&WorkerEvent::Stopped { error });
+        }
+        None
     }
 
     fn takes_nothing(&self) -> bool {

@@ -122,6 +122,20 @@ fn if_asked_it_does_and_without_a_lease_the_handler_timeout() {
 }
 
 #[test]
+fn a_close_ends_threads_that_pause() {
+    let (engine, _) = engine();
+    let (heard, let_go, handler) = held_up();
+    let worker = consumer(&engine).run(handler).unwrap();
+    assert_eq!(heard.recv_timeout(SOON), Ok(1));
+    worker.pause();
+    let_go.send(()).unwrap();
+    engine.close().unwrap();
+    let patience = engine.store().clock.os_now() + SOON;
+    assert!(worker.crew.wait_for_all(patience).unwrap().is_empty());
+    assert!(worker.crew.is_deserted(), "its threads sleep on, and nobody will wake them");
+}
+
+#[test]
 fn a_shutdown_says_how_long_what_is_left_has_run() {
     let (engine, clock) = engine();
     let (heard, let_go, handler) = held_up();
