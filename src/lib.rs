@@ -171,6 +171,7 @@ mod id;
 mod io;
 mod layout;
 mod message;
+mod observe;
 mod options;
 mod producer;
 mod progress;
@@ -205,8 +206,8 @@ pub use options::{
 };
 pub use producer::{MessageBuilder, Producer, Ticket};
 pub use queue::{
-    CloseReport, Group, GroupOffset, GroupStats, Lag, Queue, QueueEntry, QueueStats, ReadOnly,
-    SetAside, Stats, TopicStats,
+    CloseReport, Group, GroupOffset, GroupStats, Lag, LogStats, Queue, QueueEntry, QueueStats,
+    ReadOnly, SetAside, Stats, TopicStats,
 };
 pub use retry::Retry;
 pub use store::message::{Message, RecordFields};

@@ -17,7 +17,7 @@ const ROWS: [&[&str]; 13] = [
     &["store"],
     &["commitlog", "consumequeue", "flush", "progress", "config"],
     &["topic", "io", "layout", "filter"],
-    &["codec", "message", "options"],
+    &["codec", "message", "options", "observe"],
     &["error"],
     &["id", "clock", "fields", "retry"],
     &["sync"],

@@ -8,6 +8,7 @@ use crate::engine::dispatch::Held;
 use crate::engine::join::Seat;
 use crate::error::{Error, Result};
 use crate::handler::{Cancel, Envelope};
+use crate::observe::{self, TRACEPARENT};
 use crate::progress::Failed;
 use crate::store::message::Message;
 use crate::sync::{Arc, thread};
@@ -30,11 +31,28 @@ pub(crate) struct Handle {
     held: Held,
     seat: Arc<Seat>,
     settled: bool,
+    /// What whoever observes sees of it.
+    seen: observe::Delivery,
 }
 
 impl Handle {
     pub(crate) fn new(message: Message, held: Held, seat: &Arc<Seat>) -> Self {
-        Self { message, held, seat: Arc::clone(seat), settled: false }
+        let seen = observe::Delivery::of(
+            seat.names(),
+            held.place,
+            held.failed.attempts.saturating_add(1),
+            || message.id(),
+            || message.property(TRACEPARENT),
+        );
+        Self { message, held, seat: Arc::clone(seat), settled: false, seen }
+    }
+
+    pub(crate) fn names(&self) -> observe::Names<'_> {
+        self.seat.names()
+    }
+
+    pub(crate) fn seen(&self) -> &observe::Delivery {
+        &self.seen
     }
 
     pub(crate) fn body(&self) -> &[u8] {
@@ -64,26 +82,35 @@ impl Handle {
 
     pub(crate) fn ack(mut self) -> Result<()> {
         self.seat.ack(self.held, 0)?;
-        self.settled = true;
+        self.settled("acked");
         Ok(())
     }
 
     /// Somebody else may have it at once. No attempt is used, whatever unwinds.
     pub(crate) fn give_back(mut self) {
-        self.settled = true;
+        self.settled("given back");
         self.seat.put_back(self.held);
+    }
+
+    fn settled(&mut self, outcome: &'static str) {
+        self.settled = true;
+        self.seen.settled(outcome);
     }
 
     /// A failed attempt; the next one comes after `wait`, or after what the group's retries say.
     pub(crate) fn fail(mut self, wait: Option<Duration>) -> Result<()> {
         self.settled = true;
-        self.seat.fail(self.held, wait)
+        self.seen.around(|| self.seat.fail(self.held, wait))?;
+        self.seen.settled("failed");
+        Ok(())
     }
 
     /// Comes again later, and no attempt is used.
     pub(crate) fn snooze(mut self, wait: Duration) -> Result<()> {
         self.settled = true;
-        self.seat.snooze(self.held, wait)
+        self.seat.snooze(self.held, wait)?;
+        self.seen.settled("put off");
+        Ok(())
     }
 }
 
@@ -94,9 +121,11 @@ impl Drop for Handle {
         }
         if thread::panicking() {
             // Nobody is left to tell. If the queue is closed, it comes again after the next open.
-            let _ = self.seat.fail(self.held, None);
+            let _ = self.seen.around(|| self.seat.fail(self.held, None));
+            self.seen.settled("failed");
         } else {
             self.seat.put_back(self.held);
+            self.seen.settled("given back");
         }
     }
 }
@@ -202,6 +231,26 @@ impl<V> Delivery<V> {
         &self.value
     }
 
+    /// The span of this delivery, from the moment it was received until it is settled, to work in: see docs/ARCHITECTURE.md.
+    ///
+    /// ```
+    /// # fn main() -> pocketmq::Result<()> {
+    /// # let queue = pocketmq::Queue::in_memory()?;
+    /// # const ORDERS: pocketmq::Topic<u64> = pocketmq::Topic::new("orders");
+    /// # queue.producer(ORDERS)?.send(&7)?;
+    /// # let consumer = queue.consumer(ORDERS, "mailer").pull()?;
+    /// if let Some(order) = consumer.recv(std::time::Duration::ZERO)? {
+    ///     order.span().in_scope(|| tracing::info!("mailing"));
+    ///     order.ack()?;
+    /// }
+    /// # queue.close()
+    /// # }
+    /// ```
+    #[cfg(feature = "tracing")]
+    pub fn span(&self) -> &tracing::Span {
+        self.handle.seen.span()
+    }
+
     /// The stored message: position, keys, tag, properties, times.
     pub fn message(&self) -> &Message {
         &self.handle.message
@@ -251,7 +300,7 @@ impl Handle {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
         first.seat.ack(first.held, last.held.place.1 - first.held.place.1)?;
         for handle in run {
-            handle.settled = true;
+            handle.settled("acked");
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use crate::consumequeue::format::Unit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
+use crate::observe::{GroupMeter, Names};
 use crate::progress::{Cursor, Failed};
 use crate::retry::Retry;
 use crate::store::Store;
@@ -118,6 +119,7 @@ pub(crate) struct Dispatch {
     first_lease: AtomicU64,
     /// Whether there may be drops to forget.
     any_drops: AtomicBool,
+    meter: GroupMeter,
 }
 
 /// As many are taken under one lock.
@@ -145,6 +147,7 @@ impl Dispatch {
             began: store.clock.now(),
             first_lease: AtomicU64::new(u64::MAX),
             any_drops: AtomicBool::new(false),
+            meter: GroupMeter::default(),
         });
         let weak: Weak<Self> = Arc::downgrade(&dispatch);
         topic.listen(weak);
@@ -163,8 +166,21 @@ impl Dispatch {
         &self.store
     }
 
+    pub(crate) fn names(&self) -> Names<'_> {
+        Names { topic: self.topic.name(), group: &self.group }
+    }
+
     pub(crate) fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// How many messages are set aside.
+    pub(super) fn set_aside(&self) -> usize {
+        let aside = |cursor: &Cursor| {
+            let failed = cursor.all_failed();
+            failed.into_iter().filter(|(_, failed)| self.terms.sets_aside(*failed)).count()
+        };
+        self.cursors.iter().map(aside).sum()
     }
 
     #[cfg(test)]
@@ -350,6 +366,8 @@ impl Dispatch {
         if let Some(until) = until {
             self.lease_ends(until);
         }
+        let bytes = || run.messages.iter().map(|message| u64::from(message.size())).sum();
+        self.meter.went_out(self.names(), count, bytes);
         for (offset, message) in (first..).zip(run.messages.drain()) {
             let known = taken.failed.iter().find(|(failed, _)| *failed == offset);
             let failed = known.map(|(_, failed)| *failed).unwrap_or_default();

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 use crate::id::QueueOffset;
+use crate::observe;
 use crate::progress::Cursor;
 use crate::store::Store;
 use crate::store::topics::Topic;
@@ -112,6 +113,8 @@ impl Engine {
         let mut hall = Hall { dispatch, seat: Weak::new() };
         let seat = hall.sit_down();
         groups.insert(key, hall);
+        drop(groups);
+        observe::came(seat.names(), || seat.set_aside());
         Ok(seat)
     }
 }

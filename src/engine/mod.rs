@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::io::Storage;
 use crate::io::disk::{Disk, resolve};
 use crate::io::memory::Memory;
+use crate::observe::{self, Opened};
 use crate::options::Options;
 use crate::store::Store;
 use crate::store::close::Closed;
@@ -67,6 +68,16 @@ impl Engine {
         options: &Options,
     ) -> Result<Arc<Self>> {
         let (store, threads) = Store::open(storage, clock, root, options)?;
+        let report = &store.report;
+        observe::opened(&Opened {
+            path: store.layout.root(),
+            history: &report.history,
+            records_scanned: report.records_scanned,
+            records_replayed: report.records_replayed,
+            bytes_cut: report.bytes_cut,
+            units_mended: report.units_mended,
+            damaged: report.damage.len(),
+        });
         Ok(Arc::new(Self {
             store,
             closing: Arc::new(Closing::new(threads)),

@@ -13,8 +13,9 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush::Waited;
 use crate::message::Receipt;
+use crate::observe::Sending;
 use crate::options::Flush;
-use crate::store::append::{Part, Submitted};
+use crate::store::append::{Drafts, Part, Submitted};
 use crate::store::topics::Topic as StoredTopic;
 use crate::sync::Arc;
 
@@ -108,7 +109,7 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
         I::Item: Borrow<T>,
     {
         let queue = self.topic.next_turn();
-        Scratch::with(|scratch| {
+        self.sending(queue, |sending, scratch| {
             let frame = self.frame(queue);
             for value in values {
                 draft::<T, C>(scratch, &frame, value.borrow(), &PLAIN)?;
@@ -118,6 +119,7 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
             }
             let store = self.engine.store();
             store.append(&self.topic, queue, &mut scratch.drafts)?;
+            self.placed(sending, &scratch.drafts);
             let durable = self.confirm(None, &scratch.drafts.parts, queue)?;
             let receipt = |part: &Part| self.receipt(queue, part, durable);
             Ok(scratch.drafts.parts.iter().map(receipt).collect())
@@ -151,6 +153,24 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
         MessageBuilder::new(self, value)
     }
 
+    /// Sends in buffers of the thread, in sight of whoever observes.
+    fn sending<R>(
+        &self,
+        queue: u32,
+        send: impl FnOnce(&Sending, &mut Scratch) -> Result<R>,
+    ) -> Result<R> {
+        let sending = Sending::to(self.topic.name(), queue);
+        sending.around(|| Scratch::with(|scratch| send(&sending, scratch)))
+    }
+
+    /// What was sent is stored.
+    fn placed(&self, sending: &Sending, drafts: &Drafts) {
+        let (count, size) = (drafts.parts.len(), drafts.size());
+        let first = drafts.parts.first().copied().unwrap_or_default();
+        sending.placed(first.queue_offset, count, size);
+        self.topic.came_in(count, size);
+    }
+
     fn frame(&self, queue: u32) -> encode::Frame<'_> {
         encode::Frame {
             topic: self.topic.name(),
@@ -161,9 +181,10 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
 
     fn send_with(&self, value: &T, extras: &Extras) -> Result<Receipt> {
         let queue = self.choose(extras)?;
-        Scratch::with(|scratch| {
+        self.sending(queue, |sending, scratch| {
             draft::<T, C>(scratch, &self.frame(queue), value, extras)?;
             self.engine.store().append(&self.topic, queue, &mut scratch.drafts)?;
+            self.placed(sending, &scratch.drafts);
             let durable = self.confirm(extras.flush, &scratch.drafts.parts, queue)?;
             let part = scratch.drafts.parts.first().copied().unwrap_or_default();
             Ok(self.receipt(queue, &part, durable))
@@ -173,12 +194,13 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
     fn submit_with(&self, value: &T, extras: &Extras, may_wait: bool) -> Result<Ticket> {
         let queue = self.choose(extras)?;
         let sync = extras.flush.unwrap_or(self.engine.store().settings.flush) == Flush::Sync;
-        Scratch::with(|scratch| {
+        self.sending(queue, |sending, scratch| {
             draft::<T, C>(scratch, &self.frame(queue), value, extras)?;
             let store = self.engine.store();
             let origin = ticket::Origin { queue, sync };
             match store.submit(&self.topic, queue, &mut scratch.drafts, may_wait)? {
                 Submitted::Done => {
+                    self.placed(sending, &scratch.drafts);
                     let part = scratch.drafts.parts.first().copied().unwrap_or_default();
                     if sync {
                         store.ask_durable(part.end());

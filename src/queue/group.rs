@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::names::validate_group;
 use crate::message::{QueueId, QueueOffset};
 use crate::progress::Acked;
+use crate::store::Store;
 use crate::store::topics::Topic;
 use crate::sync::Arc;
 
@@ -106,28 +107,10 @@ impl Group {
     pub fn lag(&self) -> Result<Vec<Lag>> {
         let store = self.engine.store();
         store.check_open()?;
-        let mut lags = Vec::new();
-        for (topic, queue, acked) in self.progress() {
-            let Some(topic) = store.topics.get(&topic) else { continue };
-            let Some(extent) = topic.queue(queue).map(crate::consumequeue::ConsumeQueue::extent)
-            else {
-                continue;
-            };
-            let backlog = backlog(extent, &acked);
-            let oldest = match backlog {
-                0 => None,
-                _ => self.age(&topic, queue, acked.next_unacked(extent.min))?,
-            };
-            lags.push(Lag {
-                topic: topic.name().to_string(),
-                queue: queue.into(),
-                watermark: acked.watermark().into(),
-                next: extent.next.into(),
-                backlog,
-                oldest,
-            });
-        }
-        Ok(lags)
+        let lag = |(topic, queue, acked): (String, u32, Acked)| {
+            lag_of(store, &topic, queue, &acked).transpose()
+        };
+        self.progress().into_iter().filter_map(lag).collect()
     }
 
     /// Moves the group in all topics that it consumes: its next message is the one that `start` names. What is in its consumers'
@@ -263,17 +246,47 @@ impl Group {
         progress
     }
 
-    fn age(&self, topic: &Arc<Topic>, queue: u32, offset: u64) -> Result<Option<Duration>> {
-        let store = self.engine.store();
-        let stored = store.stored_at(topic, queue, offset)?;
-        let now = UNIX_EPOCH + Duration::from_millis(store.clock.wall_ms());
-        Ok(stored.map(|at| now.duration_since(at).unwrap_or_default()))
-    }
-
     fn no_progress(&self) -> Error {
         let what = format!("group {} has no progress there", self.name);
         Error::new(ErrorKind::NotFound, what)
     }
+}
+
+/// How far somebody who acknowledged so much is in a queue. `None` if there is no such queue.
+pub(super) fn lag_of(
+    store: &Arc<Store>,
+    topic: &str,
+    queue: u32,
+    acked: &Acked,
+) -> Result<Option<Lag>> {
+    let Some(topic) = store.topics.get(topic) else { return Ok(None) };
+    let Some(extent) = topic.queue(queue).map(crate::consumequeue::ConsumeQueue::extent) else {
+        return Ok(None);
+    };
+    let backlog = backlog(extent, acked);
+    let oldest = match backlog {
+        0 => None,
+        _ => age(store, &topic, queue, acked.next_unacked(extent.min))?,
+    };
+    Ok(Some(Lag {
+        topic: topic.name().to_string(),
+        queue: queue.into(),
+        watermark: acked.watermark().into(),
+        next: extent.next.into(),
+        backlog,
+        oldest,
+    }))
+}
+
+fn age(
+    store: &Arc<Store>,
+    topic: &Arc<Topic>,
+    queue: u32,
+    offset: u64,
+) -> Result<Option<Duration>> {
+    let stored = store.stored_at(topic, queue, offset)?;
+    let now = UNIX_EPOCH + Duration::from_millis(store.clock.wall_ms());
+    Ok(stored.map(|at| now.duration_since(at).unwrap_or_default()))
 }
 
 impl fmt::Debug for Group {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::consumequeue::Extent;
 use crate::error::Result;
-use crate::message::{QueueId, QueueOffset};
+use crate::message::{LogOffset, QueueId, QueueOffset};
 
 use crate::progress::Acked;
 
@@ -18,8 +18,22 @@ pub struct Stats {
     pub topics: Vec<TopicStats>,
     /// All groups that have progress, by name and topic.
     pub groups: Vec<GroupStats>,
+    /// The log that holds all messages.
+    pub log: LogStats,
     /// Whether an earlier failure has stopped the store from writing.
     pub poisoned: bool,
+}
+
+/// The commit log: where it begins, and how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogStats {
+    /// The first byte that is still there.
+    pub min: LogOffset,
+    /// Where the next message goes.
+    pub next: LogOffset,
+    /// A power cut takes nothing away that lies below.
+    pub durable: LogOffset,
 }
 
 /// One topic.
@@ -138,7 +152,9 @@ impl Queue {
                 }),
             }
         }
-        Ok(Stats { topics, groups, poisoned: store.is_poisoned() })
+        let (min, durable, next) = store.log_extent();
+        let log = LogStats { min: min.into(), next: next.into(), durable: durable.into() };
+        Ok(Stats { topics, groups, log, poisoned: store.is_poisoned() })
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod group;
 mod look;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod readonly;
 
 use std::fmt;
@@ -21,7 +23,7 @@ use crate::topic::Topic;
 use crate::worker::WorkerBuilder;
 
 pub use group::{Group, Lag, SetAside};
-pub use look::{GroupStats, QueueStats, Stats, TopicStats};
+pub use look::{GroupStats, LogStats, QueueStats, Stats, TopicStats};
 pub use readonly::{GroupOffset, QueueEntry, ReadOnly};
 
 /// A message queue: one directory, one handle. Cheap to clone.

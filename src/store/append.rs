@@ -46,7 +46,8 @@ pub(super) struct Lined {
 #[must_use = "somebody waits for it"]
 pub(super) struct Notices {
     settled: Vec<(Arc<Slot>, Result<Part>)>,
-    arrived: Vec<(Arc<Topic>, usize)>,
+    /// How many came into a topic, and their bytes.
+    arrived: Vec<(Arc<Topic>, usize, u64)>,
 }
 
 impl Notices {
@@ -58,8 +59,9 @@ impl Notices {
     }
 
     fn tell_all(self) {
-        for (topic, count) in self.arrived {
+        for (topic, count, bytes) in self.arrived {
             topic.arrived(count);
+            topic.came_in(count, bytes);
         }
         for (slot, outcome) in self.settled {
             slot.settle(outcome);
@@ -108,6 +110,11 @@ impl Drafts {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.parts.clear();
+    }
+
+    /// The bytes of all records.
+    pub(crate) fn size(&self) -> u64 {
+        self.parts.iter().map(|part| u64::from(part.size)).sum()
     }
 
     /// Appends one record, whose body `body` appends.
@@ -339,7 +346,8 @@ impl Store {
                 });
             // On a full disk those in line are told, for nobody knows when there will be space.
             if placed.is_ok() {
-                notices.arrived.push((lined.topic, lined.drafts.parts.len()));
+                let drafts = &lined.drafts;
+                notices.arrived.push((lined.topic, drafts.parts.len(), drafts.size()));
             }
             let first = lined.drafts.parts.first().copied().unwrap_or_default();
             notices.settled.push((lined.slot, placed.map(|()| first)));

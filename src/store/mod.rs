@@ -172,6 +172,13 @@ impl Store {
         self.poison.check()
     }
 
+    /// Where the log begins, how far it is durable, and where the next record goes. In this order, whatever happens meanwhile.
+    pub(crate) fn log_extent(&self) -> (u64, u64, u64) {
+        let min = self.log.min_offset();
+        let durable = self.log.durable().max(min);
+        (min, durable, self.log.staged().max(durable))
+    }
+
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(Error::closed());

@@ -4,6 +4,7 @@
 //! own threads ([`Store::poisoned_by`]). The housekeeper, which holds none, tells everybody who waits ([`Store::spread_poison`]).
 
 use crate::error::{Error, ErrorKind};
+use crate::observe;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 use super::Store;
@@ -13,6 +14,8 @@ use super::append::Notices;
 #[derive(Debug, Default)]
 pub(crate) struct Poison {
     set: AtomicBool,
+    /// Whether whoever observes knows.
+    said: AtomicBool,
     why: Mutex<Option<String>>,
 }
 
@@ -26,6 +29,14 @@ impl Poison {
 
     pub(crate) fn is_set(&self) -> bool {
         self.set.load(Ordering::SeqCst)
+    }
+
+    /// Says it to whoever observes, once. Called without locks.
+    fn say(&self) {
+        if self.is_set() && !self.said.swap(true, Ordering::SeqCst) {
+            let why = self.why.lock().clone();
+            observe::poisoned(why.as_deref().unwrap_or_default());
+        }
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -71,6 +82,7 @@ impl Store {
 
     /// Tells everybody who waits for something that will not come. Called without locks.
     pub(crate) fn spread_poison(&self) {
+        self.poison.say();
         let mut notices = Notices::default();
         self.refuse_line(&mut self.appender.lock(), &mut notices);
         notices.tell();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::consumequeue::ConsumeQueue;
+use crate::observe::TopicMeter;
 use crate::sync::{Arc, AtomicU32, AtomicUsize, Ordering, RwLock, Weak};
 
 /// Somebody who wants to know that messages arrived in a topic.
@@ -26,6 +27,7 @@ pub(crate) struct Topic {
     /// How many threads sleep until a message arrives. An append looks here only.
     sleepers: AtomicUsize,
     listeners: RwLock<Vec<Weak<dyn Listener>>>,
+    meter: TopicMeter,
 }
 
 impl Topic {
@@ -36,6 +38,7 @@ impl Topic {
             turn: AtomicU32::new(0),
             sleepers: AtomicUsize::new(0),
             listeners: RwLock::new(Vec::new()),
+            meter: TopicMeter::default(),
         }
     }
 
@@ -74,6 +77,11 @@ impl Topic {
     pub(crate) fn needed(&self, queue: u32) -> Option<u64> {
         let listeners = self.listeners.read();
         listeners.iter().filter_map(Weak::upgrade).filter_map(|l| l.needs(queue)).min()
+    }
+
+    /// For whoever counts: so many messages were stored, of so many bytes. Called without locks.
+    pub(crate) fn came_in(&self, messages: usize, bytes: u64) {
+        self.meter.came_in(&self.name, messages, bytes);
     }
 
     /// Counts a thread as sleeping until the guard is dropped. It must look at the queues once more after this, and

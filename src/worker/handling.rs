@@ -9,6 +9,7 @@ use crate::error::ErrorKind;
 use crate::handler::{
     Call, Cancel, Envelope, Events, HandlerError, Job, Outcome, Push, WorkerEvent,
 };
+use crate::observe;
 use crate::sync::{Arc, AtomicU64, Ordering};
 
 use super::crew::{Busy, Crew, Post};
@@ -44,9 +45,19 @@ where
             return;
         }
         let envelopes: Arc<[Envelope]> = jobs.iter().map(|job| job.envelope().clone()).collect();
-        let said = desk.run(&envelopes, &cancel, &mut || handler(&jobs));
+        let said = seen(&decoded, || desk.run(&envelopes, &cancel, &mut || handler(&jobs)));
         desk.settle_all(&envelopes, decoded, said, &cancel);
     })
+}
+
+/// Runs a handler in sight of whoever observes.
+fn seen<T>(messages: &[Handle], handler: impl FnOnce() -> T) -> T {
+    match messages.first() {
+        Some(first) => {
+            observe::around_handler(first.names(), messages.iter().map(Handle::seen), handler)
+        }
+        None => handler(),
+    }
 }
 
 impl Desk<'_> {

@@ -30,6 +30,10 @@ impl<T> Few<T> {
         self.first.is_none()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.first.iter().chain(&self.more)
+    }
+
     /// Takes all out, in order.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
         self.first.take().into_iter().chain(self.more.drain(..))

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::observe::{self, Attempt};
 use crate::progress::Failed;
 use crate::sync::Ordering;
 
@@ -73,19 +74,30 @@ impl Dispatch {
     /// A message that failed: tried again after `wait`, or after what the group's retries say.
     pub(crate) fn fail(&self, held: Held, wait: Option<Duration>) -> Result<()> {
         let (queue, offset) = held.place;
-        self.put_off(held, |failed| {
+        let failed = self.put_off(held, |failed| {
             let attempts = failed.attempts.saturating_add(1);
             let seed = offset.rotate_left(32) ^ u64::from(queue);
             (attempts, wait.unwrap_or_else(|| self.terms.retry.delay(attempts, seed)))
-        })
+        })?;
+        observe::failed(self.names(), &self.meter, self.attempt(held.place, failed));
+        Ok(())
+    }
+
+    /// A failed attempt, for whoever observes.
+    pub(super) fn attempt(&self, place: Place, failed: Failed) -> Attempt {
+        Attempt { place, number: failed.attempts, last: self.terms.sets_aside(failed) }
     }
 
     /// A message that nobody wants to handle now, without a failure.
     pub(crate) fn snooze(&self, held: Held, wait: Duration) -> Result<()> {
-        self.put_off(held, |failed| (failed.attempts, wait))
+        self.put_off(held, |failed| (failed.attempts, wait)).map(drop)
     }
 
-    fn put_off(&self, held: Held, change: impl FnOnce(Failed) -> (u32, Duration)) -> Result<()> {
+    fn put_off(
+        &self,
+        held: Held,
+        change: impl FnOnce(Failed) -> (u32, Duration),
+    ) -> Result<Failed> {
         self.store.check_open()?;
         self.end_leases();
         let (queue, offset) = held.place;
@@ -110,7 +122,7 @@ impl Dispatch {
         }
         self.rouse(state, usize::from(next));
         self.store.acknowledged();
-        Ok(())
+        Ok(failed)
     }
 
     /// A message that failed waits for its time, in its lane or outside. Says whether another one comes instead.
@@ -161,6 +173,7 @@ impl Dispatch {
             self.rouse(state, next);
         }
         self.store.acknowledged();
+        self.meter.acked(self.names(), to - from);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::flush::{Timer, Waited, wake_all};
+use crate::observe;
 use crate::options::LONGEST_WAIT;
 use crate::store::Store;
 use crate::store::topics::OwnedSleeper;
@@ -288,11 +289,15 @@ impl Dispatch {
             }
             let mut state = self.state.lock();
             if cursor.epoch() == epoch {
-                for (offset, failed) in expired {
+                for &(offset, failed) in &expired {
                     self.park(&mut state, (cursor.queue(), offset), failed);
                 }
             }
             self.rouse_all(state);
+            for (offset, failed) in expired {
+                let attempt = self.attempt((cursor.queue(), offset), failed);
+                observe::expired(self.names(), &self.meter, attempt);
+            }
         }
     }
 }

@@ -14,6 +14,8 @@ mod crashes;
 mod cut;
 mod damage;
 mod ends;
+#[cfg(feature = "tracing")]
+mod events;
 mod faults;
 mod foreign;
 mod full;

@@ -189,3 +189,19 @@ fn after_a_failure_readers_see_no_more_than_before_it() {
     // Nothing of it is lost.
     assert_eq!(world.after_kill().model.stored_count(), 5);
 }
+
+#[cfg(feature = "tracing")]
+#[test]
+fn that_a_store_stopped_is_an_event_once() {
+    use tracing::subscriber::with_default;
+
+    let world = failed_sync();
+    let errors = super::events::Errors::default();
+    with_default(errors.clone(), || {
+        world.store().spread_poison();
+        world.store().spread_poison();
+    });
+    let said = errors.take();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said.iter().all(|error| error.contains("the store stopped writing")), "{said:?}");
+}
