@@ -75,11 +75,13 @@ impl House for Store {
 
     fn alarm(&self) {
         self.spread_poison();
+        self.poison.say();
     }
 
     fn abandon(&self) {
         self.stop_writing("the housekeeping thread died");
         self.spread_poison();
+        self.poison.say();
     }
 }
 

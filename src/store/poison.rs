@@ -32,7 +32,7 @@ impl Poison {
     }
 
     /// Says it to whoever observes, once. Called without locks.
-    fn say(&self) {
+    pub(super) fn say(&self) {
         if self.is_set() && !self.said.swap(true, Ordering::SeqCst) {
             let why = self.why.lock().clone();
             observe::poisoned(why.as_deref().unwrap_or_default());
@@ -82,7 +82,6 @@ impl Store {
 
     /// Tells everybody who waits for something that will not come. Called without locks.
     pub(crate) fn spread_poison(&self) {
-        self.poison.say();
         let mut notices = Notices::default();
         self.refuse_line(&mut self.appender.lock(), &mut notices);
         notices.tell();

@@ -193,13 +193,14 @@ fn after_a_failure_readers_see_no_more_than_before_it() {
 #[cfg(feature = "tracing")]
 #[test]
 fn that_a_store_stopped_is_an_event_once() {
+    use crate::flush::housekeeper::House;
     use tracing::subscriber::with_default;
 
     let world = failed_sync();
     let errors = super::events::Errors::default();
     with_default(errors.clone(), || {
-        world.store().spread_poison();
-        world.store().spread_poison();
+        world.store().alarm();
+        world.store().alarm();
     });
     let said = errors.take();
     assert_eq!(said.len(), 1, "{said:?}");
