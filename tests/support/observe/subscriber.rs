@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -38,7 +38,12 @@ thread_local! {
 pub(crate) fn notes() -> MutexGuard<'static, Notes> {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| tracing::subscriber::set_global_default(Noting).unwrap());
-    NOTES.lock().unwrap()
+    lock()
+}
+
+/// A test that fails with the notes in hand does not take the others along.
+fn lock() -> MutexGuard<'static, Notes> {
+    NOTES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Notes {
@@ -87,24 +92,24 @@ impl Subscriber for Noting {
     fn new_span(&self, span: &Attributes<'_>) -> Id {
         let mut seen = Seen { name: span.metadata().name().to_owned(), ..Seen::default() };
         span.record(&mut Into(&mut seen.fields));
-        let mut notes = NOTES.lock().unwrap();
+        let mut notes = lock();
         notes.spans.push(seen);
         Id::from_u64(notes.spans.len() as u64)
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
-        values.record(&mut Into(&mut NOTES.lock().unwrap().spans[at(span)].fields));
+        values.record(&mut Into(&mut lock().spans[at(span)].fields));
     }
 
     fn record_follows_from(&self, span: &Id, follows: &Id) {
-        NOTES.lock().unwrap().spans[at(span)].others.push(follows.into_u64());
+        lock().spans[at(span)].others.push(follows.into_u64());
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut seen = Seen { name: event.metadata().level().to_string(), ..Seen::default() };
         event.record(&mut Into(&mut seen.fields));
         seen.others = INSIDE.with_borrow(Clone::clone);
-        NOTES.lock().unwrap().events.push(seen);
+        lock().events.push(seen);
     }
 
     fn enter(&self, span: &Id) {
@@ -117,7 +122,7 @@ impl Subscriber for Noting {
     }
 
     fn try_close(&self, span: Id) -> bool {
-        NOTES.lock().unwrap().spans[at(&span)].closed = true;
+        lock().spans[at(&span)].closed = true;
         true
     }
 }
