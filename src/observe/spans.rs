@@ -159,6 +159,8 @@ mod tests {
             String::new(),
             good.to_uppercase(),
             format!("{good}-secret"),
+            format!("{good}0"),
+            good.replace("-01", "-0"),
             good.replace('-', "_"),
             good.replace("4bf9", "4bg9"),
             good.replace("4bf9", "ä4b"),
