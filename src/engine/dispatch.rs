@@ -355,7 +355,8 @@ impl Dispatch {
     fn deal(&self, run: &mut Run, out: &mut dyn FnMut(Message, Held)) -> Result<usize> {
         let Some(Spot { place: (queue, first), epoch }) = run.first.take() else { return Ok(0) };
         let count = run.messages.len();
-        let until = self.terms.lease.map(|lease| self.store.clock.now() + lease);
+        // One that is longer than time goes on never ends.
+        let until = self.terms.lease.and_then(|lease| self.store.clock.now().checked_add(lease));
         let range = first..first + u64::try_from(count).unwrap_or(0);
         let taken = self.store.progress.take(self.cursor(queue)?, epoch, range, until)?;
         let Some(taken) = taken else {

@@ -67,3 +67,14 @@ fn terms_that_make_no_sense_are_refused_when_the_consumer_is_made() {
     assert_eq!(kind(held.extend(NOW)), ErrorKind::InvalidArgument);
     held.ack().unwrap();
 }
+
+#[test]
+fn a_lease_of_all_time_never_ends() {
+    let queue = filled([1]);
+    let consumer = workers(&queue).lease(Duration::MAX).pull().unwrap();
+    let held = next(&consumer);
+    queue.advance(HOUR);
+    nothing(&consumer);
+    held.ack().unwrap();
+    assert_eq!(counts(&queue), (0, 0, 0, 0));
+}
