@@ -19,11 +19,13 @@ use super::{Dispatch, Found};
 pub(crate) struct Wait {
     timeout: Duration,
     deadline: Option<Deadline>,
+    /// Whether it looked once.
+    looked: bool,
 }
 
 impl Wait {
     pub(crate) fn up_to(timeout: Duration) -> Self {
-        Self { timeout: timeout.min(LONGEST_WAIT), deadline: None }
+        Self { timeout: timeout.min(LONGEST_WAIT), deadline: None, looked: false }
     }
 
     fn deadline(&mut self, store: &Store) -> Deadline {
@@ -66,7 +68,8 @@ impl Dispatch {
     /// Waits for messages, and takes up to `max` out. `false` when the time is up. What was found may be only what the filter does not
     /// want.
     pub(super) fn reserve(&self, max: usize, wait: &mut Wait, found: &mut Found) -> Result<bool> {
-        if wait.deadline.is_some() && wait.has_run_out(&self.store) {
+        // The first look costs no look at the clock.
+        if std::mem::replace(&mut wait.looked, true) && wait.has_run_out(&self.store) {
             self.wake_one();
             return Ok(false);
         }

@@ -1,5 +1,7 @@
 //! What a group does not want.
 
+use pocketmq::Filter;
+
 use super::*;
 
 /// Each with a tag, and its number as a property.
@@ -103,4 +105,29 @@ fn a_large_backlog_that_nobody_wants_is_passed_over_by_one_look() {
         }
         nothing(&workers(&queue).pull().unwrap());
     }
+}
+
+#[test]
+fn whoever_passes_over_many_messages_comes_back_when_the_time_is_up() {
+    let unwanted: Vec<_> = (0..20_000).map(|job| (job, "b")).collect();
+    let queue = tagged(&unwanted);
+    send(&queue, &[(1, "a")]);
+    let consumer = workers(&queue).filter(Filter::tags("a").unwrap()).pull().unwrap();
+    let got = consumer.recv(Duration::from_nanos(1)).unwrap();
+    assert!(got.is_none() && backlog(&queue) > 1, "it went on to {got:?}");
+    assert_eq!(values(&consumer), [1], "who does not wait sees all of them");
+}
+
+#[test]
+fn whoever_passes_over_many_that_do_not_decode_comes_back_when_the_time_is_up() {
+    let queue = TestQueue::new().unwrap();
+    let raw = queue.producer(Topic::<[u8], Raw>::new("jobs")).unwrap();
+    raw.send_batch(vec![&b"?"[..]; 100]).unwrap();
+    send(&queue, &[(1, "a")]);
+    let consumer = hourly(&queue);
+    assert!(consumer.recv(Duration::from_nanos(1)).unwrap().is_none());
+    assert!(counts(&queue).2 < 100, "it went on to the last");
+    assert!(consumer.recv_batch(2, Duration::from_nanos(1)).unwrap().is_empty());
+    assert!(counts(&queue).2 < 100, "it went on to the last");
+    assert_eq!(values(&consumer), [1], "who does not wait sees all of them");
 }
