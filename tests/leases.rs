@@ -15,6 +15,8 @@ mod filters;
 mod survive;
 #[path = "support/leases/terms.rs"]
 mod terms;
+#[path = "support/leases/woken.rs"]
+mod woken;
 
 const JOBS: Topic<u64> = Topic::new("jobs");
 const NOW: Duration = Duration::ZERO;

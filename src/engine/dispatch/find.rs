@@ -307,8 +307,15 @@ impl Dispatch {
         Ok(if message.order_key().is_none_or(enters) { Turn::Comes } else { Turn::Waits })
     }
 
-    /// A message is done, or waits outside its lane: the next one of its key comes. Says whether it comes now.
-    pub(super) fn leave_lane(&self, state: &mut State, place: Place) -> bool {
+    /// A message is done, or waits outside its lane: the next one of its key comes. Says for how many somebody should look: that one, if it
+    /// comes now, and what lies behind a crowd that has room again.
+    pub(super) fn leave_lane(&self, state: &mut State, place: Place) -> usize {
+        let crowded = state.lanes.is_crowded(place.0);
+        let next = self.next_in_lane(state, place);
+        usize::from(next) + usize::from(crowded && !state.lanes.is_crowded(place.0))
+    }
+
+    fn next_in_lane(&self, state: &mut State, place: Place) -> bool {
         let mut leaving = state.lanes.leave(place);
         while let Some((queue, offset)) = leaving {
             let failed = self.cursor(queue).ok().and_then(|cursor| cursor.failed(offset));

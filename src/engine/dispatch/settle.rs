@@ -116,20 +116,20 @@ impl Dispatch {
         })?;
         self.forget_drops(queue, offset..offset + 1);
         let mut state = self.state.lock();
-        let mut next = false;
+        let mut next = 0;
         if !self.is_stale(queue, held.epoch) {
             next = self.park(&mut state, held.place, failed);
         }
-        self.rouse(state, usize::from(next));
+        self.rouse(state, next);
         self.store.acknowledged();
         Ok(failed)
     }
 
-    /// A message that failed waits for its time, in its lane or outside. Says whether another one comes instead.
-    pub(super) fn park(&self, state: &mut State, place: Place, failed: Failed) -> bool {
+    /// A message that failed waits for its time, in its lane or outside. Says for how many somebody should look instead.
+    pub(super) fn park(&self, state: &mut State, place: Place, failed: Failed) -> usize {
         let leaves = !self.terms.order.is_strict() || self.terms.sets_aside(failed);
         self.park_in(&mut state.parked, place, failed);
-        leaves && self.leave_lane(state, place)
+        if leaves { self.leave_lane(state, place) } else { 0 }
     }
 
     /// A message that is not there any more, or never was.
@@ -137,7 +137,7 @@ impl Dispatch {
         if !self.terms.order.is_free() {
             let mut state = self.state.lock();
             let next = self.leave_lane(&mut state, place);
-            self.rouse(state, usize::from(next));
+            self.rouse(state, next);
         }
     }
 
@@ -167,8 +167,8 @@ impl Dispatch {
             let mut state = self.state.lock();
             let mut next = 0;
             if !self.is_stale(queue, held.epoch) {
-                let mut leave = |offset| self.leave_lane(&mut state, (queue, offset));
-                next = (from..to).filter(|offset| leave(*offset)).count();
+                let leave = |offset| self.leave_lane(&mut state, (queue, offset));
+                next = (from..to).map(leave).sum();
             }
             self.rouse(state, next);
         }
