@@ -6,6 +6,7 @@
 
 mod disk;
 mod filing;
+mod forgiving;
 mod groupcommit;
 mod hand_over;
 mod handlers;

@@ -127,6 +127,11 @@ impl Dispatch {
 
     /// A message that failed waits for its time, in its lane or outside. Says for how many somebody should look instead.
     pub(super) fn park(&self, state: &mut State, place: Place, failed: Failed) -> usize {
+        let known = self.cursor(place.0).ok().and_then(|cursor| cursor.failed(place.1));
+        if known != Some(failed) {
+            // It was set aside and forgiven meanwhile, and is on its way again.
+            return 0;
+        }
         let leaves = !self.terms.order.is_strict() || self.terms.sets_aside(failed);
         self.park_in(&mut state.parked, place, failed);
         if leaves { self.leave_lane(state, place) } else { 0 }
@@ -197,15 +202,13 @@ impl Dispatch {
     pub(crate) fn forgive(&self, (queue, offset): Place) -> Result<bool> {
         self.store.check_writable()?;
         let cursor = self.cursor(queue)?;
-        let epoch = cursor.epoch();
+        // Held meanwhile: nobody comes to it after it is forgiven and before it is known whether he will.
+        let mut state = self.state.lock();
         let forgiven = self.store.progress.forgive(cursor, offset, |f| self.terms.sets_aside(f));
         if !self.store.progressed(forgiven)? {
             return Ok(false);
         }
-        let mut state = self.state.lock();
-        if !self.is_stale(queue, epoch) {
-            state.forgiven((queue, offset));
-        }
+        state.forgiven((queue, offset));
         self.rouse_one(state);
         self.store.acknowledged();
         Ok(true)
