@@ -87,6 +87,10 @@ impl Hands {
         holds
     }
 
+    pub(super) fn is_held(&self, offset: u64) -> bool {
+        self.held.range(offset..).next().is_some_and(|(_, hand)| hand.first <= offset)
+    }
+
     /// Nobody holds any of a stretch any more. Says how many of it were held.
     pub(super) fn release(&mut self, range: Range<u64>) -> u64 {
         let mut released = 0;

@@ -86,7 +86,10 @@ impl Unsettled {
     /// The group goes on at `offset`: nobody holds anything any more. Messages that failed and wait for another attempt are left
     /// alone, wherever they are.
     pub(super) fn seek(&mut self, acked: &mut Acked, offset: u64) {
-        self.hands = Hands::default();
+        let held = std::mem::take(&mut self.hands);
+        // What was in hand does not wait, and what never failed in an attempt does not either.
+        self.failed
+            .retain(|at, failed| *at >= offset || (failed.attempts > 0 && !held.is_held(*at)));
         let Some((&first, _)) = self.failed.first_key_value().filter(|(first, _)| **first < offset)
         else {
             acked.set(offset);
@@ -126,6 +129,10 @@ mod tests {
             unsettled.fail(offset, Failed { attempts: 1, ..Failed::default() });
         }
         unsettled.hands.take(5..7, 1, None);
+        // In hand for the second time, and in hand when the process died.
+        unsettled.fail(6, Failed { attempts: 1, ..Failed::default() });
+        unsettled.hands.take(6..7, 2, None);
+        unsettled.fail(8, Failed { deaths: 1, ..Failed::default() });
         let left =
             |acked: &Acked, end| (0..end).filter(|o| !acked.contains(*o)).collect::<Vec<_>>();
         unsettled.seek(&mut acked, 10);

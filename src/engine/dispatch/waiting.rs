@@ -202,6 +202,10 @@ impl Dispatch {
 
     /// For a future that takes nothing: ready, with the reason, when nothing comes any more.
     pub(crate) fn poll_end(&self, asleep: &mut Asleep, waker: &Waker) -> Poll<Error> {
+        // Before the lock: in a forked child its holder may not exist.
+        if let Err(why) = self.store.check_open() {
+            return Poll::Ready(why);
+        }
         let mine = waker.clone();
         let _old = asleep.get_up();
         let mut state = self.state.lock();

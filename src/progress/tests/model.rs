@@ -190,8 +190,11 @@ proptest! {
                     let Some(handle) = find(cursor) else { continue };
                     progress.set(&handle, offset).unwrap();
                     prop_assert!(!progress.dirty());
-                    model.held.remove(&names(cursor));
+                    let held = model.held.remove(&names(cursor)).unwrap_or_default();
                     let failed = model.failed.entry(names(cursor)).or_default();
+                    failed.retain(|at, f| {
+                        *at >= offset || (f.attempts > 0 && !held.contains_key(at))
+                    });
                     let done = (0..offset).filter(|o| !failed.contains_key(o)).collect();
                     model.acked.insert(names(cursor), done);
                 }
