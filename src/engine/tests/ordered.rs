@@ -43,7 +43,9 @@ impl Key {
     }
 
     fn died(self) -> Self {
-        Self { since_death: Some((self.acked, self.tried)), ..Self::default() }
+        // Nothing of it may have come since the death before.
+        let most = self.since_death.map_or(self.tried, |(_, most)| most);
+        Self { since_death: Some((self.acked, most)), ..Self::default() }
     }
 }
 
@@ -69,7 +71,8 @@ fn work(consumer: &Consumer<[u8], Raw>, keys: &Keys, mut seed: u64) {
             let (key, number) = numbers(delivery);
             keys.lock()[key].delivered(number);
         }
-        for delivery in batch {
+        let mut batch = batch.into_iter();
+        while let Some(delivery) = batch.next() {
             let (key, number) = numbers(&delivery);
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let acks = (seed >> 40) % 8 < 5;
@@ -82,6 +85,10 @@ fn work(consumer: &Consumer<[u8], Raw>, keys: &Keys, mut seed: u64) {
             }
             if acks {
                 if delivery.ack().is_err() {
+                    // The queue is being closed. What is dropped now may still come to somebody who asked before.
+                    for left in batch {
+                        keys.lock()[numbers(&left).0].held = false;
+                    }
                     return;
                 }
                 let mut keys = keys.lock();
