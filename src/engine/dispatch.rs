@@ -315,14 +315,14 @@ impl Dispatch {
                     self.pass(queue, spot.epoch, offset..offset + 1);
                 }
                 // It was removed meanwhile, and is nobody's business any more.
-                Err(removed) if removed.kind() == ErrorKind::NotFound => self.gone(spot.place),
+                Err(removed) if removed.kind() == ErrorKind::NotFound => self.gone(spot),
                 Err(e) => {
                     let said = say_errors && taken == 0 && run.messages.is_empty();
                     if !said || e.kind() != ErrorKind::Corrupt {
                         // It could not be read now, which says nothing about the message; or it is said by the next call.
                         self.not_taken(std::iter::once(spot));
                     } else {
-                        self.gone(spot.place);
+                        self.gone(spot);
                     }
                     self.not_taken(units.map(|(spot, _)| spot));
                     if said {

@@ -138,10 +138,12 @@ impl Dispatch {
     }
 
     /// A message that is not there any more, or never was.
-    pub(super) fn gone(&self, place: Place) {
+    pub(super) fn gone(&self, Spot { place, epoch }: Spot) {
         if !self.terms.order.is_free() {
             let mut state = self.state.lock();
-            let next = self.leave_lane(&mut state, place);
+            // After a move the lane is somebody else's.
+            let stale = self.is_stale(place.0, epoch);
+            let next = if stale { 0 } else { self.leave_lane(&mut state, place) };
             self.rouse(state, next);
         }
     }
