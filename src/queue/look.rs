@@ -72,7 +72,7 @@ pub struct GroupStats {
     pub backlog: u64,
     /// Messages in consumers' hands.
     pub in_flight: u64,
-    /// Messages that failed, and are tried again.
+    /// Messages of which an attempt failed, and that are tried again.
     pub failed: u64,
     /// Messages that are not received any more: every attempt failed, or the process died too often with them in hand.
     pub set_aside: u64,
@@ -131,7 +131,9 @@ impl Queue {
             let terms = self.engine.terms(&cursor.group, &cursor.topic);
             let (aside, again): (Vec<_>, Vec<_>) =
                 cursor.unsettled.failed().partition(|(_, failed)| terms.sets_aside(*failed));
-            let (failed, set_aside) = (wide(again.len()), wide(aside.len()));
+            // One that was only held when the process died, or was forgiven, did not fail.
+            let failed = again.iter().filter(|(_, failed)| failed.attempts > 0).count();
+            let (failed, set_aside) = (wide(failed), wide(aside.len()));
             let at = (QueueId::new(cursor.queue), QueueOffset::new(watermark));
             match groups.last_mut().filter(|g| g.group == cursor.group && g.topic == cursor.topic) {
                 Some(group) => {
