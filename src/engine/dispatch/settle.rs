@@ -142,8 +142,8 @@ impl Dispatch {
         if !self.terms.order.is_free() {
             let mut state = self.state.lock();
             // After a move the lane is somebody else's.
-            let stale = self.is_stale(place.0, epoch);
-            let next = if stale { 0 } else { self.leave_lane(&mut state, place) };
+            let moved = self.is_stale(place.0, epoch);
+            let next = if moved { 0 } else { self.leave_lane(&mut state, place) };
             self.rouse(state, next);
         }
     }

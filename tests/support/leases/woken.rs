@@ -17,10 +17,12 @@ impl Wake for Bell {
     }
 }
 
+type Received = pocketmq::Result<Option<Delivery<u64>>>;
+
 /// Somebody who waits for a message, and looks when he is told to.
 struct Waiting<'a> {
     bell: Arc<Bell>,
-    future: Pin<Box<dyn Future<Output = pocketmq::Result<Option<Delivery<u64>>>> + 'a>>,
+    future: Pin<Box<dyn Future<Output = Received> + 'a>>,
 }
 
 impl<'a> Waiting<'a> {
@@ -59,7 +61,7 @@ fn when_a_queue_is_read_on_that_was_crowded_somebody_comes_for_what_lies_behind(
     let mut waiting = [Waiting::on(&consumer), Waiting::on(&consumer)];
     first.ack().unwrap();
     let told = waiting.iter_mut().filter(|waiting| waiting.was_told());
-    let got: Vec<_> = told.filter_map(|waiting| waiting.look()).collect();
+    let got: Vec<_> = told.filter_map(Waiting::look).collect();
     let mut values: Vec<_> = got.iter().map(|delivery| **delivery).collect();
     values.sort_unstable();
     assert_eq!(values, [1, 77]);
