@@ -104,7 +104,9 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     }
 
     /// After how many deaths of the process with a message in somebody's hands that message is set aside, for it may be what kills.
-    /// Default: 20. It is not received any more; [`Group::set_aside`](crate::Group::set_aside) names it, and
+    /// Default: never; deaths are counted all the same ([`Delivery::deaths`](crate::Delivery::deaths)).
+    ///
+    /// What is set aside is not received any more; [`Group::set_aside`](crate::Group::set_aside) names it, and
     /// [`Group::retry_set_aside`](crate::Group::retry_set_aside) gives it another chance.
     pub fn poison_guard(mut self, deaths: u32) -> Self {
         self.terms.deaths = deaths;

@@ -76,7 +76,7 @@ impl Default for Terms {
             filter: Filter::all(),
             retry: Retry::default(),
             lease: None,
-            deaths: 20,
+            deaths: u32::MAX,
             order: Order::Free,
         }
     }
