@@ -48,6 +48,7 @@ mod scale;
 mod settings;
 #[path = "../../work/store.rs"]
 mod store;
+#[expect(dead_code, reason = "filters have no peers here")]
 #[path = "../../work/table.rs"]
 mod table;
 #[path = "../../work/victim.rs"]
