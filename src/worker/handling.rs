@@ -1,19 +1,17 @@
 //! Running a handler, and settling what it was given.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::codec::Decode;
 use crate::consumer::Handle;
-use crate::error::ErrorKind;
 use crate::handler::{
     Call, Cancel, Envelope, Events, HandlerError, Job, Outcome, Push, WorkerEvent,
 };
 use crate::observe;
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::Arc;
 
 use super::crew::{Busy, Crew, Post};
-use super::settle::{Settled, settle};
+use super::settle::{Settled, count, note, settle, what_it_says};
 
 /// What is done with messages of a topic.
 pub(super) type Handling = Box<dyn Fn(&Desk<'_>, Vec<Handle>) + Send + Sync>;
@@ -171,33 +169,6 @@ impl Desk<'_> {
     }
 
     fn note(&self, job: &Envelope, settled: Settled) {
-        let counts = &self.crew.counts;
-        match settled {
-            Settled::Done => count(&counts.handled),
-            Settled::Later => count(&counts.put_off),
-            Settled::Failed { last } => {
-                count(&counts.failed);
-                if last {
-                    self.events().tell(&WorkerEvent::SetAside { job });
-                }
-            }
-            Settled::Void(error) if error.kind() == ErrorKind::Closed => {}
-            Settled::Void(error) => {
-                self.events().tell(&WorkerEvent::Unsettled { job, error: &error });
-            }
-        }
+        note(&self.crew.counts, self.events(), job, settled);
     }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::SeqCst);
-}
-
-/// The words of a panic, which is over.
-fn what_it_says(panic: Box<dyn Any + Send>) -> String {
-    let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-    let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-    // What was thrown may panic itself when it goes.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
-    words.unwrap_or_else(|| "the handler panicked".to_owned())
 }

@@ -1,8 +1,14 @@
 //! What a handler's outcome does to its message.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::consumer::Handle;
-use crate::error::Error;
-use crate::handler::{Cancel, HandlerError, Outcome};
+use crate::error::{Error, ErrorKind};
+use crate::handler::{Cancel, Envelope, Events, HandlerError, Outcome, WorkerEvent};
+use crate::sync::{AtomicU64, Ordering};
+
+use super::crew::Counts;
 
 /// What became of a message.
 #[derive(Debug)]
@@ -36,4 +42,33 @@ pub(crate) fn settle(
         Err(error) => (handle.fail(error.wait()), Settled::Failed { last }),
     };
     settled.map_or_else(Settled::Void, |()| done)
+}
+
+/// Counts what became of a message, and tells what its handler cannot know. That its attempt failed is told before.
+pub(super) fn note(counts: &Counts, events: &Events, job: &Envelope, settled: Settled) {
+    match settled {
+        Settled::Done => count(&counts.handled),
+        Settled::Later => count(&counts.put_off),
+        Settled::Failed { last } => {
+            count(&counts.failed);
+            if last {
+                events.tell(&WorkerEvent::SetAside { job });
+            }
+        }
+        Settled::Void(error) if error.kind() == ErrorKind::Closed => {}
+        Settled::Void(error) => events.tell(&WorkerEvent::Unsettled { job, error: &error }),
+    }
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::SeqCst);
+}
+
+/// The words of a panic, which is over.
+pub(super) fn what_it_says(panic: Box<dyn Any + Send>) -> String {
+    let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+    let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+    // What was thrown may panic itself when it goes.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+    words.unwrap_or_else(|| "the handler panicked".to_owned())
 }
