@@ -370,8 +370,9 @@ impl Dispatch {
         let bytes = || run.messages.iter().map(|message| u64::from(message.size())).sum();
         self.meter.went_out(self.names(), count, bytes);
         for (offset, message) in (first..).zip(run.messages.drain()) {
-            let known = taken.failed.iter().find(|(failed, _)| *failed == offset);
-            let failed = known.map(|(_, failed)| *failed).unwrap_or_default();
+            let known = taken.failed.binary_search_by_key(&offset, |(failed, _)| *failed).ok();
+            let failed = known.and_then(|at| taken.failed.get(at)).map(|(_, failed)| *failed);
+            let failed = failed.unwrap_or_default();
             out(message, Held { place: (queue, offset), epoch, token: taken.token, failed });
         }
         Ok(count)

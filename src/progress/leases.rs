@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) struct Taken {
     /// What its holder has to show.
     pub(crate) token: u64,
-    /// Those that failed before.
+    /// Those that failed before, in order.
     pub(crate) failed: Vec<(u64, Failed)>,
 }
 
