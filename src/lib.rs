@@ -212,7 +212,9 @@ pub use queue::{
 pub use retry::Retry;
 pub use store::message::{Message, RecordFields};
 pub use store::report::{Damage, History, OpenReport};
-pub use subscription::{Event, Subscription, SubscriptionBuilder};
+#[cfg(feature = "stream")]
+pub use subscription::Events;
+pub use subscription::{Event, NextEvent, Subscription, SubscriptionBuilder};
 pub use topic::Topic;
 pub use worker::{
     Control, Shutdown, ShutdownReport, Unfinished, Work, Worker, WorkerBuilder, WorkerStats,

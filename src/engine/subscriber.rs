@@ -4,25 +4,27 @@
 //! transient subscriber's is in memory; a durable one's is a cursor of the progress journal, under a key that no group can have.
 
 mod names;
+mod waiting;
 
-use std::time::{Duration, Instant};
+use std::task::Waker;
 
 use crate::consumequeue::format::Unit;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::filter::Filter;
-use crate::flush::Waited;
 use crate::message::names::subscription_key;
 use crate::progress::Cursor;
 use crate::store::Store;
 use crate::store::message::Message;
 use crate::store::read::{Ahead, View};
-use crate::store::topics::{Listener, Topic};
+use crate::store::topics::Topic;
 use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, Weak};
 
 use super::Engine;
 use super::join::Start;
 use names::Live;
 pub(super) use names::Names;
+use waiting::Asleep;
+pub(crate) use waiting::Waiting;
 
 /// One subscriber's way through a topic.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub(crate) struct Subscriber {
     /// The queue to look at first next time.
     turn: usize,
     ear: Arc<Ear>,
+    asleep: Asleep,
     /// Nobody else goes by this name while it lives.
     name: Option<Live>,
 }
@@ -59,8 +62,8 @@ struct Durable {
 /// What senders, and whoever frees memory, see of a subscriber.
 #[derive(Debug)]
 struct Ear {
-    /// Held from the last look to the sleep.
-    gate: Mutex<()>,
+    /// Held from the last look to the sleep. Whom to wake, if a future sleeps.
+    gate: Mutex<Option<Waker>>,
     arrived: Condvar,
     /// By queue, the next offset to read. Empty if cursors say it.
     next: Box<[AtomicU64]>,
@@ -108,7 +111,7 @@ impl Engine {
         };
         let transient = queues.iter().filter(|p| p.durable.is_none());
         let ear = Arc::new(Ear {
-            gate: Mutex::new(()),
+            gate: Mutex::default(),
             arrived: Condvar::new(),
             next: transient.map(|p| AtomicU64::new(p.next)).collect(),
         });
@@ -121,6 +124,7 @@ impl Engine {
             queues,
             turn: 0,
             ear,
+            asleep: Asleep::default(),
             name: live,
         })
     }
@@ -161,76 +165,6 @@ impl Subscriber {
 
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_ref().map(Live::name)
-    }
-
-    /// The next message, waiting for it; and how many of its queue were gone before it. `None` when the time is up.
-    ///
-    /// What was shown before counts as seen from now on. A damaged message is an error, once; the next call goes on behind it.
-    pub(crate) fn next(&mut self, timeout: Duration) -> Result<Option<(Message, u64)>> {
-        self.commit()?;
-        let mut deadline = None;
-        loop {
-            self.store.check_open()?;
-            let mut look = self.look()?;
-            if matches!(look, Look::Nothing) {
-                self.commit()?;
-                look = match self.sleep(timeout, &mut deadline)? {
-                    Some(look) => look,
-                    None => return Ok(None),
-                };
-            }
-            match look {
-                Look::Unit(at, unit) => {
-                    if let Some(shown) = self.show(at, unit)? {
-                        return Ok(Some(shown));
-                    }
-                }
-                Look::After(end) => {
-                    let deadline = self.deadline(timeout, &mut deadline);
-                    if !self.await_visible(end, deadline)? {
-                        return Ok(None);
-                    }
-                }
-                Look::Passed => self.commit()?,
-                Look::Nothing => {}
-            }
-        }
-    }
-
-    /// Sleeps until something arrives or ends; what a last look before that found, if it did. `None` when the time is up.
-    fn sleep(&mut self, timeout: Duration, deadline: &mut Option<Instant>) -> Result<Option<Look>> {
-        let ear = Arc::clone(&self.ear);
-        let deadline = self.deadline(timeout, deadline);
-        let topic = Arc::clone(&self.topic);
-        let mut gate = ear.gate.lock();
-        let _asleep = topic.sleep();
-        // After being counted: an end that this does not see will wake it.
-        self.store.check_writable()?;
-        let look = self.look()?;
-        if matches!(look, Look::Nothing) {
-            if timeout.is_zero() || self.store.clock.os_now() >= deadline {
-                return Ok(None);
-            }
-            let _ = ear.arrived.wait_until(&mut gate, deadline);
-        }
-        Ok(Some(look))
-    }
-
-    /// The clock is read when it has to be.
-    fn deadline(&self, timeout: Duration, deadline: &mut Option<Instant>) -> Instant {
-        *deadline.get_or_insert_with(|| self.store.clock.os_now() + timeout)
-    }
-
-    /// `false` when the deadline came first.
-    fn await_visible(&self, position: u64, deadline: Instant) -> Result<bool> {
-        match self.store.await_durable(position, deadline) {
-            Waited::Durable => Ok(true),
-            Waited::TimedOut => Ok(false),
-            Waited::Failed => {
-                self.store.check_writable()?;
-                Err(Error::closed())
-            }
-        }
     }
 
     /// Finds the next message, passing over those whose entry says that they are not wanted.
@@ -339,17 +273,5 @@ impl Ear {
         if let Some(at) = self.next.get(queue) {
             at.store(next, Ordering::SeqCst);
         }
-    }
-}
-
-impl Listener for Ear {
-    fn arrived(&self, _count: usize) {
-        // The lock makes sure that a subscriber which found nothing is asleep by now.
-        let _gate = self.gate.lock();
-        self.arrived.notify_one();
-    }
-
-    fn needs(&self, queue: u32) -> Option<u64> {
-        Some(self.next.get(queue as usize)?.load(Ordering::SeqCst))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::sleeping::block_on;
 use super::*;
 use crate::ErrorKind;
 use crate::consumer::Start;
@@ -18,6 +19,14 @@ fn subscribe(engine: &Arc<Engine>) -> SubscriptionBuilder<[u8], Raw> {
 fn see(subscription: &mut Subscription<[u8], Raw>, count: u8) {
     for number in 0..count {
         let event = subscription.recv(LONGEST_WAIT).unwrap().unwrap();
+        assert_eq!((event[0], event.missed_before()), (number, 0));
+    }
+}
+
+/// As [`see`], without a thread of its own.
+async fn see_async(subscription: &mut Subscription<[u8], Raw>, count: u8) {
+    for number in 0..count {
+        let event = subscription.recv_async(LONGEST_WAIT).await.unwrap().unwrap();
         assert_eq!((event[0], event.missed_before()), (number, 0));
     }
 }
@@ -40,7 +49,11 @@ fn everybody_sees_all(flush: Flush) {
             let builder = subscribe(&engine);
             let builder = if let Some(name) = name { builder.name(name) } else { builder };
             let mut subscription = builder.open().unwrap();
-            thread::spawn(move || see(&mut subscription, 2))
+            let future = model::choose(2) == 0;
+            thread::spawn(move || match future {
+                true => block_on(see_async(&mut subscription, 2)),
+                false => see(&mut subscription, 2),
+            })
         });
         let sender = send(&engine, 2);
         for thread in subscribers.into_iter().chain([sender]) {
@@ -83,7 +96,11 @@ fn a_failure_ends_a_subscriber_that_goes_to_sleep() {
         let engine = open(Disk::watched().0, &options(Flush::default()));
         let idle = [0, 0, 0, 0].map(|_| {
             let mut idle = subscribe(&engine).open().unwrap();
-            thread::spawn(move || idle.recv(LONGEST_WAIT).unwrap_err().kind())
+            let future = model::choose(2) == 0;
+            thread::spawn(move || match future {
+                true => block_on(idle.recv_async(LONGEST_WAIT)).unwrap_err().kind(),
+                false => idle.recv(LONGEST_WAIT).unwrap_err().kind(),
+            })
         });
         // At once: a disk that fails takes many more steps, and few schedules fit a look between the right two of them.
         engine.store().poisoned_by(crate::Error::invalid("the test says so"));

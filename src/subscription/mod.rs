@@ -1,6 +1,9 @@
 //! Subscriptions: every subscriber sees every message of a topic.
 
 mod event;
+mod futures;
+#[cfg(feature = "stream")]
+mod stream;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,6 +13,7 @@ use crate::codec::{Decode, Json};
 use crate::engine::Engine;
 use crate::engine::join::Start;
 use crate::engine::subscriber::Subscriber;
+use crate::engine::subscriber::Waiting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
 use crate::message::names::{validate_subscription, validate_topic};
@@ -18,6 +22,9 @@ use crate::store::message::Message;
 use crate::sync::Arc;
 
 pub use event::Event;
+pub use futures::NextEvent;
+#[cfg(feature = "stream")]
+pub use stream::Events;
 
 /// A subscription being set up.
 ///
@@ -173,16 +180,27 @@ impl<T: ?Sized, C: Decode<T>> Subscription<T, C> {
     ///   subscription stays where it was when it stopped.
     /// - [`ErrorKind::Io`] if a message cannot be read; the next call tries again.
     pub fn recv(&mut self, timeout: Duration) -> Result<Option<Event<C::Owned>>> {
-        let Some((message, missed)) = self.subscriber.next(timeout.min(LONGEST_WAIT))? else {
-            return Ok(None);
-        };
+        let shown = self.subscriber.next(Waiting::up_to(timeout))?;
+        shown.map(|(message, missed)| self.event(message, missed)).transpose()
+    }
+
+    fn event(&mut self, message: Message, missed: u64) -> Result<Event<C::Owned>> {
         match C::decode(message.body()) {
-            Ok(value) => Ok(Some(Event::new(value, message, missed))),
+            Ok(value) => Ok(Event::new(value, message, missed)),
             Err(why) => {
                 self.subscriber.not_told(&message, missed);
                 Err(undecodable(&message).caused_by(why))
             }
         }
+    }
+}
+
+impl<T: ?Sized, C> Subscription<T, C> {
+    /// What an iterator that meets this error says: nothing more comes after a close, and after the store has stopped.
+    fn last_word(&mut self, e: Error) -> Option<Error> {
+        let closed = e.kind() == ErrorKind::Closed;
+        self.ended = closed || e.kind() == ErrorKind::Poisoned;
+        (!closed).then_some(e)
     }
 }
 
@@ -203,11 +221,7 @@ impl<T: ?Sized, C: Decode<T>> Iterator for Subscription<T, C> {
             match self.recv(LONGEST_WAIT) {
                 Ok(Some(event)) => return Some(Ok(event)),
                 Ok(None) => {}
-                Err(e) => {
-                    let closed = e.kind() == ErrorKind::Closed;
-                    self.ended = closed || e.kind() == ErrorKind::Poisoned;
-                    return (!closed).then_some(Err(e));
-                }
+                Err(e) => return self.last_word(e).map(Err),
             }
         }
         None

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Polls a future `polls` times and drops it. Says what it brought.
-async fn cancelled<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+pub(super) async fn cancelled<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = Box::pin(future);
     for _ in 0..polls {
         if let Poll::Ready(out) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
@@ -15,7 +15,7 @@ async fn cancelled<F: Future>(future: F, polls: usize) -> Option<F::Output> {
 }
 
 /// For each number of polls, until `job` says that it came to an end by itself.
-fn at_every_poll(job: impl AsyncFn(usize) -> bool) {
+pub(super) fn at_every_poll(job: impl AsyncFn(usize) -> bool) {
     for polls in 0..1000 {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

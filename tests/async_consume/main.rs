@@ -8,6 +8,7 @@ mod handlers;
 mod runtimes;
 #[cfg(feature = "stream")]
 mod stream;
+mod subscribing;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
