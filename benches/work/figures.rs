@@ -17,6 +17,8 @@ pub(crate) struct Sample {
     pub(crate) latencies: Vec<u64>,
     /// What a message takes on the disk.
     pub(crate) bytes_per_message: Option<f64>,
+    /// Memory of the process that is no file's, at the end of the turn.
+    pub(crate) resident_kib: Option<u64>,
 }
 
 impl Sample {
@@ -43,6 +45,8 @@ pub(crate) struct Figures {
     pub(crate) max_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bytes_per_message: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resident_kib: Option<u64>,
     /// Context switches of the process.
     #[serde(serialize_with = "ten_thousandths")]
     pub(crate) switches_per_message: f64,
@@ -80,6 +84,7 @@ impl From<Sample> for Figures {
             p999_ns: quantile(&sorted, 999),
             max_ns: sorted.last().copied(),
             bytes_per_message: sample.bytes_per_message,
+            resident_kib: sample.resident_kib,
             switches_per_message,
             calls_per_message: None,
         }
@@ -102,6 +107,7 @@ impl Figures {
             p999_ns: whole(|t| t.p999_ns),
             max_ns: whole(|t| t.max_ns),
             bytes_per_message: turns.last().and_then(|t| t.bytes_per_message),
+            resident_kib: whole(|t| t.resident_kib),
             switches_per_message: median(turns.iter().map(|t| t.switches_per_message)),
             calls_per_message: turns.iter().find_map(|t| t.calls_per_message),
         }

@@ -134,6 +134,11 @@ fn resident_kib() -> Result<u64> {
     field(&fs::read_to_string("/proc/self/status")?, "VmRSS:")
 }
 
+/// Resident memory of the process that is no file's.
+pub(crate) fn anonymous_kib() -> Result<u64> {
+    field(&fs::read_to_string("/proc/self/status")?, "RssAnon:")
+}
+
 /// The number behind a name at the beginning of a line.
 fn field(status: &str, name: &str) -> Result<u64> {
     let rest = status.lines().find_map(|line| line.strip_prefix(name));

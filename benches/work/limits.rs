@@ -131,6 +131,34 @@ pub(crate) fn each(ground: &Ground, messages: u64, record: u64) -> Result<Sample
     Ok(Sample { count: messages, bytes: messages * record, spent, ..Sample::default() })
 }
 
+/// One `pwrite` of each record into allocated space, and a second thread that is woken after each and wakes the first: each counts once.
+pub(crate) fn there_and_back(ground: &Ground, messages: u64, record: u64) -> Result<Sample> {
+    let path = ground.path("limit");
+    let file = allocated(&path, messages * record)?;
+    let data = vec![0x5A; usize::try_from(record)?];
+    let (there, arrived) = crossbeam_channel::bounded::<()>(1);
+    let (back, returned) = crossbeam_channel::bounded::<()>(1);
+    let mut latencies = latency_buffer(messages);
+    let spent = thread::scope(|scope| -> Result<_> {
+        let second = scope.spawn(move || arrived.iter().try_for_each(|()| back.send(())));
+        let meter = ground.meter()?;
+        for message in 0..messages {
+            let before = Instant::now();
+            file.write_all_at(&data, message * record)?;
+            there.send(())?;
+            returned.recv()?;
+            latencies.push(nanos(before.elapsed()));
+        }
+        let spent = meter.stop()?;
+        drop(there);
+        joined(second.join().map(|outcome| Ok(outcome?)))?;
+        Ok(spent)
+    })?;
+    drop(file);
+    ground.clear()?;
+    Ok(Sample { count: messages, bytes: messages * record, spent, latencies, ..Sample::default() })
+}
+
 /// `rounds` times: `records` records in one `pwrite` into allocated space, then `fdatasync`. Counts records.
 pub(crate) fn synced(ground: &Ground, rounds: u64, records: u64, record: u64) -> Result<Sample> {
     let path = ground.path("limit");
@@ -149,7 +177,7 @@ pub(crate) fn synced(ground: &Ground, rounds: u64, records: u64, record: u64) ->
     drop(file);
     ground.clear()?;
     let count = rounds * records;
-    Ok(Sample { count, bytes: rounds * len, spent, latencies, bytes_per_message: None })
+    Ok(Sample { count, bytes: rounds * len, spent, latencies, ..Sample::default() })
 }
 
 /// Syncs a file of `bytes` that was just written, drops its pages and reads it from the disk.

@@ -85,7 +85,7 @@ pub(crate) fn lateness(start: Instant, body: &[u8]) -> u64 {
 
 fn handed_over(count: u64, spent: Spent, latencies: Vec<u64>) -> Sample {
     let bytes = count * BODY.len() as u64;
-    Sample { count, bytes, spent, latencies, bytes_per_message: None }
+    Sample { count, bytes, spent, latencies, ..Sample::default() }
 }
 
 fn through_channel(ground: &Ground, count: u64, pace: Option<Duration>) -> Result<Sample> {

@@ -1,7 +1,7 @@
 //! Measures the queue beside the limits of the machine, in the same run.
 //!
 //! ```text
-//! cargo bench --bench work -- [W1 W2 W3 W4 W4b W5 W6 W7 W9 idle] [--sweep topics|producers|bodies|size] [--size-max BYTES|MiB|GiB]
+//! cargo bench --bench work -- [W1 W2 W3 W4 W4b W5 W6 W7 W9 idle] [--sweep topics|producers|bodies|size|backlog] [--size-max BYTES|MiB|GiB]
 //!                             [--sustained] [--calls] [--quick] [--runs N] [--dir DIR] [--only TEXT]
 //! ```
 //!
@@ -22,6 +22,7 @@
 #![expect(clippy::disallowed_methods, reason = "limits are bare system calls and the real clock")]
 
 mod append;
+mod backlog;
 mod calls;
 mod durable;
 mod figures;
@@ -95,6 +96,7 @@ fn run(work: Work, settings: &Settings, ground: &Ground) -> Result<String> {
         Work::Producers => sweep::producers(settings, ground),
         Work::Bodies => sweep::bodies(settings, ground),
         Work::Size => sweep::size(settings, ground),
+        Work::Backlog => backlog::sweep(settings, ground),
         Work::Idle => return idle::measure(settings, ground),
     };
     Ok(table?.to_string())

@@ -17,6 +17,8 @@ pub(crate) struct Scale {
     pub(crate) live: u64,
     pub(crate) paced: u64,
     pub(crate) jobs: u64,
+    /// Jobs that wait while others come and go.
+    pub(crate) backlog_max: u64,
     /// Of filters.
     pub(crate) evaluations: u64,
     /// Of a row of a sweep.
@@ -44,6 +46,7 @@ pub(super) const FULL: Scale = Scale {
     live: 3_000_000,
     paced: 100_000,
     jobs: 1_000_000,
+    backlog_max: 10_000_000,
     evaluations: 20_000_000,
     swept: 1_000_000,
     swept_bytes: 256 << 20,
@@ -67,6 +70,7 @@ pub(super) const QUICK: Scale = Scale {
     live: 300_000,
     paced: 25_000,
     jobs: 100_000,
+    backlog_max: 1_000_000,
     evaluations: 2_000_000,
     swept: 200_000,
     swept_bytes: 32 << 20,
@@ -91,6 +95,7 @@ pub(super) const SMOKE: Scale = Scale {
     live: 1_000,
     paced: 500,
     jobs: 200,
+    backlog_max: 1_000,
     evaluations: 1_000,
     swept: 500,
     swept_bytes: 1 << 20,

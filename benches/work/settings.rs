@@ -59,14 +59,23 @@ pub(crate) enum Work {
     Producers,
     Bodies,
     Size,
+    /// Jobs, while more and more of them wait.
+    Backlog,
 }
 
 impl Work {
     /// What is measured where nothing is named.
     const USUAL: [Self; 8] =
         [Self::W1, Self::W2, Self::W3, Self::W4, Self::W4b, Self::W5, Self::W6, Self::W7];
-    const OTHERS: [Self; 6] =
-        [Self::W9, Self::Idle, Self::Topics, Self::Producers, Self::Bodies, Self::Size];
+    const OTHERS: [Self; 7] = [
+        Self::W9,
+        Self::Idle,
+        Self::Topics,
+        Self::Producers,
+        Self::Bodies,
+        Self::Size,
+        Self::Backlog,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -84,6 +93,7 @@ impl Work {
             Self::Producers => "sweep producers",
             Self::Bodies => "sweep bodies",
             Self::Size => "sweep size",
+            Self::Backlog => "sweep backlog",
         }
     }
 

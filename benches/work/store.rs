@@ -36,7 +36,14 @@ pub(crate) fn record_size(body: &[u8]) -> Result<u64> {
 /// What sending `count` messages with records of `record` bytes yielded.
 pub(crate) fn sent(count: u64, record: u64, spent: Spent, latencies: Vec<u64>) -> Sample {
     let bytes_per_message = Some(real(record + UNIT));
-    Sample { count, bytes: count * record, spent, latencies, bytes_per_message }
+    Sample {
+        count,
+        bytes: count * record,
+        spent,
+        latencies,
+        bytes_per_message,
+        ..Sample::default()
+    }
 }
 
 /// Sends so many messages as fast as possible.

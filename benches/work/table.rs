@@ -242,7 +242,7 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<76} {:>11} {:>23} {:>9} {:>10} {:>10} {:>10} {:>10} {:>8} {:>8} {:>8}",
+            "{:<76} {:>11} {:>23} {:>9} {:>10} {:>10} {:>10} {:>10} {:>8} {:>8} {:>8} {:>8}",
             self.work.name(),
             "per s",
             "lowest–highest",
@@ -254,13 +254,14 @@ impl fmt::Display for Table {
             "B/msg",
             "csw/msg",
             "sys/msg",
+            "MiB",
         )?;
         for row in self.measured() {
             let all = Figures::median(&row.turns);
             let (low, high) = spread(row.turns.iter().map(|t| t.per_s));
             writeln!(
                 f,
-                "{:<76} {:>11.0} {:>23} {:>9.1} {:>10} {:>10} {:>10} {:>10} {:>8} {:>8.4} {:>8}",
+                "{:<76} {:>11.0} {:>23} {:>9.1} {:>10} {:>10} {:>10} {:>10} {:>8} {:>8.4} {:>8} {:>8}",
                 row.name,
                 all.per_s,
                 format!("{low:.0}–{high:.0}"),
@@ -272,6 +273,7 @@ impl fmt::Display for Table {
                 some(all.bytes_per_message, 1),
                 all.switches_per_message,
                 some(all.calls_per_message, 4),
+                some(all.resident_kib.map(|kib| crate::figures::real(kib) / 1024.0), 1),
             )?;
         }
         for comparison in &self.comparisons {

@@ -114,7 +114,7 @@ fn measured(
     let each = real(occupied(&dir)?) / real(count);
     let bytes_per_message = Some((each * 10.0).round() / 10.0);
     ground.clear()?;
-    Ok(Sample { count, bytes: count * plan.body, spent, latencies, bytes_per_message })
+    Ok(Sample { count, bytes: count * plan.body, spent, latencies, bytes_per_message, ..Sample::default() })
 }
 
 /// Opens a log that was filled and closed just before, and reads everything.
@@ -169,7 +169,7 @@ pub(crate) fn live(
     })?;
     let (spent, latencies) = outcome.ok_or("nothing was measured")?;
     ground.clear()?;
-    Ok(Sample { count, bytes: count * plan.body, spent, latencies, bytes_per_message: None })
+    Ok(Sample { count, bytes: count * plan.body, spent, latencies, ..Sample::default() })
 }
 
 fn follow(
