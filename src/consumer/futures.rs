@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::codec::{Decode, Json};
@@ -15,6 +15,9 @@ use crate::error::Result;
 use crate::sync::Arc;
 
 use super::{Consumer, Delivery, Handle, decoded};
+
+/// So many messages that do not decode are passed over in one poll; a batch is not broken off.
+const POLL_FAILURES: usize = 64;
 
 /// What receives for a future: it keeps its place among those who wait.
 pub(super) struct Receiver {
@@ -46,7 +49,28 @@ impl Receiver {
         self.seat.topic().name()
     }
 
-    pub(super) fn poll(&mut self, max: usize, cx: &Context<'_>) -> Poll<Result<Vec<Handle>>> {
+    /// Up to `max` messages that decode; none when the time is up. So that nobody who shares the thread has to wait for long, it passes over
+    /// some of those that do not, and goes on in the next poll.
+    pub(super) fn poll<T: ?Sized, C: Decode<T>>(
+        &mut self,
+        max: usize,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Vec<Delivery<C::Owned>>>> {
+        let mut failed = 0;
+        while failed < POLL_FAILURES {
+            let handles = ready!(self.poll_take(max, cx))?;
+            failed += handles.len();
+            let none = handles.is_empty();
+            let deliveries = decoded::<T, C>(handles)?;
+            if none || !deliveries.is_empty() {
+                return Poll::Ready(Ok(deliveries));
+            }
+        }
+        let asleep = (&mut self.asleep, cx.waker());
+        self.seat.poll_later(&mut self.wait, asleep).map(|()| Ok(Vec::new()))
+    }
+
+    fn poll_take(&mut self, max: usize, cx: &Context<'_>) -> Poll<Result<Vec<Handle>>> {
         let mut handles = Vec::new();
         let mut put = |message, held| handles.push(Handle::new(message, held, &self.seat));
         let asleep = (&mut self.asleep, cx.waker());
@@ -99,15 +123,7 @@ impl<T: ?Sized, C: Decode<T>> Future for Recv<T, C> {
     type Output = Result<Option<Delivery<C::Owned>>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let handles = std::task::ready!(self.receiver.poll(1, cx))?;
-            if handles.is_empty() {
-                return Poll::Ready(Ok(None));
-            }
-            if let Some(delivery) = decoded::<T, C>(handles)?.pop() {
-                return Poll::Ready(Ok(Some(delivery)));
-            }
-        }
+        self.receiver.poll::<T, C>(1, cx).map_ok(|mut received| received.pop())
     }
 }
 
@@ -119,14 +135,7 @@ impl<T: ?Sized, C: Decode<T>> Future for RecvBatch<T, C> {
         if max == 0 {
             return Poll::Ready(Ok(Vec::new()));
         }
-        loop {
-            let handles = std::task::ready!(self.receiver.poll(max, cx))?;
-            let none = handles.is_empty();
-            let deliveries = decoded::<T, C>(handles)?;
-            if none || !deliveries.is_empty() {
-                return Poll::Ready(Ok(deliveries));
-            }
-        }
+        self.receiver.poll::<T, C>(max, cx)
     }
 }
 

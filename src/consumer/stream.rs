@@ -12,7 +12,7 @@ use crate::error::{ErrorKind, Result};
 use crate::options::LONGEST_WAIT;
 
 use super::futures::Receiver;
-use super::{Consumer, Delivery, decoded};
+use super::{Consumer, Delivery};
 
 /// Messages as they come: see [`Consumer::stream`].
 #[must_use = "a stream does nothing until it is polled"]
@@ -62,11 +62,11 @@ impl<T: ?Sized, C: Decode<T>> Stream for Deliveries<T, C> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         while !self.stopped {
-            let received = ready!(self.receiver.poll(1, cx));
+            let received = ready!(self.receiver.poll::<T, C>(1, cx));
             self.receiver.go_on();
-            match received.and_then(decoded::<T, C>).map(|mut deliveries| deliveries.pop()) {
+            match received.map(|mut deliveries| deliveries.pop()) {
                 Ok(Some(delivery)) => return Poll::Ready(Some(Ok(delivery))),
-                // It did not decode, or a year went by.
+                // A year went by.
                 Ok(None) => {}
                 Err(e) => {
                     let closed = e.kind() == ErrorKind::Closed;

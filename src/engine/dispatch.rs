@@ -268,17 +268,26 @@ impl Dispatch {
                 return Poll::Ready(self.reserve(want, &mut at_once, found));
             }
             if looks > POLL_LOOKS {
-                if wait.has_run_out(&self.store) {
-                    self.wake_one();
-                    return Poll::Ready(Ok(false));
-                }
-                asleep.owe();
-                waker.wake_by_ref();
-                return Poll::Pending;
+                return self.poll_later(wait, (asleep, waker)).map(|()| Ok(false));
             }
             self.poll_reserve(want, wait, (asleep, waker), found)
         };
         self.take_with(max, look, out)
+    }
+
+    /// For a future that has done enough in one poll: it goes on in the next one, unless its time is up.
+    pub(crate) fn poll_later(
+        &self,
+        wait: &mut Wait,
+        (asleep, waker): (&mut Asleep, &Waker),
+    ) -> Poll<()> {
+        if wait.has_run_out(&self.store) {
+            self.wake_one();
+            return Poll::Ready(());
+        }
+        asleep.owe();
+        waker.wake_by_ref();
+        Poll::Pending
     }
 
     /// Loads what was found, passes over what the filter does not want, and hands out up to `max` messages. Says how many.

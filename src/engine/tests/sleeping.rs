@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::codec::{CodecError, Decode};
 use crate::consumer::{Consumer, ConsumerBuilder, Recv};
 use crate::filter::Filter;
 
@@ -30,13 +31,13 @@ impl Wake for Rung {
 }
 
 /// A receiver whose polls the test counts out.
-struct Sleeper {
-    future: std::pin::Pin<Box<Recv<[u8], Raw>>>,
+struct Sleeper<C = Raw> {
+    future: std::pin::Pin<Box<Recv<[u8], C>>>,
     rung: Arc<Rung>,
 }
 
-impl Sleeper {
-    fn new(consumer: &Bytes, timeout: Duration) -> Self {
+impl<C: Decode<[u8], Owned = Box<[u8]>>> Sleeper<C> {
+    fn new(consumer: &Consumer<[u8], C>, timeout: Duration) -> Self {
         Self { future: Box::pin(consumer.recv_async(timeout)), rung: Arc::default() }
     }
 
@@ -65,7 +66,7 @@ fn asleep(consumer: &Bytes) -> Sleeper {
 }
 
 /// Without threads of its own, on a clock that stands still.
-fn still() -> (Arc<Engine>, Arc<ManualClock>) {
+pub(super) fn still() -> (Arc<Engine>, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(1_000_000));
     let options = Options { background: false, ..Options::default() };
     let watched: Arc<ManualClock> = Arc::clone(&clock);
@@ -161,6 +162,40 @@ fn a_future_looks_at_the_time_though_there_is_always_more_to_pass_over() {
     };
     assert!(polls > 1, "{polls} polls");
     wanted.ack().unwrap();
+    engine.close().unwrap();
+}
+
+/// Nothing decodes but `good`.
+struct Picky;
+
+impl Decode<[u8]> for Picky {
+    type Owned = Box<[u8]>;
+
+    fn decode(body: &[u8]) -> std::result::Result<Box<[u8]>, CodecError> {
+        if body == b"good" { Ok(body.into()) } else { Err("no such word".into()) }
+    }
+}
+
+#[test]
+fn a_future_goes_on_in_its_next_poll_though_nothing_decodes_and_looks_at_the_time() {
+    let (engine, clock) = still();
+    let topic = crate::Topic::<[u8], Picky>::new("t");
+    let consumer = ConsumerBuilder::new(&engine, topic, "g").pull().unwrap();
+    producer(&engine).send_batch([*b"bad"; 300]).unwrap();
+    let mut receiver = Sleeper::new(&consumer, Duration::from_secs(1));
+    assert!(receiver.poll().is_pending());
+    assert_eq!(receiver.rings(), 1, "there is more");
+    clock.advance(Duration::from_secs(2));
+    assert!(matches!(receiver.poll(), Poll::Ready(Ok(None))));
+    producer(&engine).send(b"good").unwrap();
+    let mut at_once = Sleeper::new(&consumer, Duration::ZERO);
+    assert!(at_once.poll().is_pending());
+    let good = loop {
+        if let Poll::Ready(found) = at_once.poll() {
+            break found.unwrap().expect("it is there");
+        }
+    };
+    assert_eq!(good.into_acked().unwrap()[..], *b"good");
     engine.close().unwrap();
 }
 
