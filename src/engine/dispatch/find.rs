@@ -58,6 +58,24 @@ impl Parked {
         self.by_time.retain(|(_, place)| place.0 != queue);
     }
 
+    /// Those of a queue before an offset wait no more.
+    pub(super) fn take_before(&mut self, (queue, offset): Place) -> Vec<u64> {
+        let mut taken = Vec::new();
+        self.by_time.retain(|&(_, (of, at))| {
+            let stays = of != queue || at >= offset;
+            if !stays {
+                taken.push(at);
+            }
+            stays
+        });
+        taken
+    }
+
+    /// Those who sleep are to be told.
+    pub(super) fn tell(&mut self) {
+        self.sooner = true;
+    }
+
     /// Whether those who sleep are to be told.
     pub(super) fn take_sooner(&mut self) -> bool {
         std::mem::take(&mut self.sooner)
@@ -75,7 +93,7 @@ enum Turn {
 
 #[derive(Debug)]
 pub(super) struct Position {
-    next: u64,
+    pub(super) next: u64,
     /// Below this, something may be known of messages that were not met since the group began here, or was moved.
     known_below: u64,
     /// Handed out before, and to be handed out again.
@@ -106,6 +124,8 @@ pub(super) enum Next {
     /// The next one is not durable yet.
     After(u64),
     Nothing,
+    /// Retention took away what is before this.
+    Removed(u64),
     /// Many were passed over; what is behind them is for the next look.
     Later,
 }
@@ -160,10 +180,12 @@ impl Dispatch {
                         break Look::Found { more: false };
                     }
                 }
-                Ok(Next::Nothing) if found.units.is_empty() => break Look::Nothing,
+                Ok(Next::Nothing | Next::Removed(_)) if found.units.is_empty() => {
+                    break Look::Nothing;
+                }
                 Ok(Next::After(end)) if found.units.is_empty() => break Look::After(end),
                 Err(e) if found.units.is_empty() => return Err(e),
-                Ok(Next::Nothing) => break Look::Found { more: false },
+                Ok(Next::Nothing | Next::Removed(_)) => break Look::Found { more: false },
                 // An error is said by the next call, which meets it first.
                 Ok(Next::After(_) | Next::Later) | Err(_) => break Look::Found { more: true },
             }
@@ -202,11 +224,15 @@ impl Dispatch {
         let mut after = None;
         for step in 0..count {
             let at = (state.turn + step) % count;
-            let State { queues, parked, lanes, .. } = &mut *state;
-            let (Some(position), Some(cursor)) = (queues.get_mut(at), self.cursors.get(at)) else {
-                continue;
+            let Some(cursor) = self.cursors.get(at) else { continue };
+            let next = loop {
+                let State { queues, parked, lanes, .. } = &mut *state;
+                let Some(position) = queues.get_mut(at) else { break Ok(Next::Nothing) };
+                match self.find_in(position, (parked, lanes), cursor) {
+                    Ok(Next::Removed(min)) => self.removed(state, (cursor.queue(), min)),
+                    next => break next,
+                }
             };
-            let next = self.find_in(position, (parked, lanes), cursor);
             if !matches!(next, Ok(Next::Nothing | Next::After(_))) {
                 // The others come first next time.
                 state.turn = (at + 1) % count;
@@ -214,7 +240,7 @@ impl Dispatch {
             match next? {
                 Next::Unit(spot, unit) => return Ok(Next::Unit(spot, unit)),
                 Next::After(end) => after = Some(after.map_or(end, |first: u64| first.min(end))),
-                Next::Nothing => {}
+                Next::Nothing | Next::Removed(_) => {}
                 Next::Later => return Ok(Next::Later),
             }
         }
@@ -277,11 +303,7 @@ impl Dispatch {
                 }
                 View::After(end) => return Ok(Next::After(end)),
                 View::Nothing => return Ok(Next::Nothing),
-                // Retention took it away.
-                View::Removed(min) => {
-                    position.returned = position.returned.split_off(&min);
-                    position.next = position.next.max(min);
-                }
+                View::Removed(min) => return Ok(Next::Removed(min)),
             }
         }
     }

@@ -148,6 +148,23 @@ impl Dispatch {
         }
     }
 
+    /// Retention took away what a queue held before an offset: it waits for nobody any more, and nobody waits for it. What is in hands leaves
+    /// its lane when it is settled.
+    pub(super) fn removed(&self, state: &mut State, (queue, min): Place) {
+        let Some(position) = state.queues.get_mut(queue as usize) else { return };
+        position.next = position.next.max(min);
+        let left = position.returned.split_off(&min);
+        let returned = std::mem::replace(&mut position.returned, left);
+        let parked = state.parked.take_before((queue, min));
+        state.drops.retain(|place, _| place.0 != queue || place.1 >= min);
+        for offset in returned.into_iter().chain(parked) {
+            if self.leave_lane(state, (queue, offset)) > 0 {
+                // More may come than whoever looks here takes.
+                state.parked.tell();
+            }
+        }
+    }
+
     fn forget_drops(&self, queue: u32, offsets: std::ops::Range<u64>) {
         if self.any_drops.load(Ordering::Relaxed) {
             let mut state = self.state.lock();

@@ -261,3 +261,41 @@ fn reading_ahead_past_a_blocked_key_has_an_end_and_goes_on_when_it_is_free() {
     assert_eq!(consumer.recv(Duration::ZERO).unwrap().unwrap().body(), b"b");
     second.ack().unwrap();
 }
+
+#[test]
+fn a_message_that_retention_took_away_keeps_its_key_waiting_no_longer() {
+    let (engine, clock) = sleeping::still();
+    let producer = producer(&engine);
+    for body in [b"a0", b"a1", b"a2", b"a3", b"a4"] {
+        producer.message(body).order_by("a").send().unwrap();
+    }
+    let retry = Retry::fixed(Duration::from_secs(60));
+    let builder = ConsumerBuilder::new(&engine, Bytes::new("t"), "g").ordered().retry(retry);
+    let consumer = builder.pull().unwrap();
+    let take = || consumer.recv(Duration::ZERO).unwrap();
+    let topic = engine.store().topic("t").unwrap();
+    let queue = topic.queue(0).unwrap();
+    assert!(topic.queue(1).is_none());
+
+    // What comes last is what was read ahead last.
+    let reads_elsewhere = || {
+        producer.send(b"free").unwrap();
+        take().expect("it is there").ack().unwrap();
+    };
+    // One that was given back, and one that waits behind it.
+    let held = take().expect("it is there");
+    reads_elsewhere();
+    drop(held);
+    queue.raise_min(2);
+    let held = take().expect("the next one that is there");
+    assert_eq!(held.body(), b"a2");
+    // In somebody's hands it keeps the others waiting though it is gone.
+    reads_elsewhere();
+    queue.raise_min(3);
+    assert!(take().is_none());
+    // One that failed.
+    held.fail().unwrap();
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(take().expect("the next one that is there").body(), b"a3");
+    engine.close().unwrap();
+}

@@ -156,3 +156,19 @@ fn a_group_that_is_moved_leaves_alone_what_waits_for_another_attempt() {
     queue.advance(HOUR / 2);
     assert_eq!(there(&consumer), [(1, 3), (3, 1), (4, 1), (5, 1)]);
 }
+
+#[test]
+fn a_group_that_is_moved_skips_what_was_in_hand_when_the_process_died() {
+    let mut queue = filled(0..4);
+    let consumer = hourly(&queue);
+    let mut held = consumer.recv_batch(3, NOW).unwrap();
+    held.remove(0).fail().unwrap();
+    queue.crash_and_reopen().unwrap();
+    let group = queue.group("workers").unwrap();
+    group.seek(Start::Latest).unwrap();
+    let consumer = hourly(&queue);
+    nothing(&consumer);
+    assert_eq!(counts(&queue), (1, 0, 1, 0));
+    queue.advance(HOUR);
+    assert_eq!(there(&consumer), [(0, 2)], "it waited for another attempt");
+}
