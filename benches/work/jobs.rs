@@ -36,7 +36,7 @@ pub(crate) fn measure(settings: &Settings, ground: &Ground) -> Result<Table> {
     let rounds = count / 10;
     let limit = bench.row(
         format!("limit pwrite, a thread woken and one that wakes back, {}", short(rounds)),
-        move || limits::there_and_back(ground, rounds, record),
+        move || limits::there_and_back(ground, rounds, record, false),
     );
     let ping_pong = bench
         .row(format!("pocketmq jobs, ping-pong of two threads, {}", short(rounds)), move || {

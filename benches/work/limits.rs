@@ -131,8 +131,14 @@ pub(crate) fn each(ground: &Ground, messages: u64, record: u64) -> Result<Sample
     Ok(Sample { count: messages, bytes: messages * record, spent, ..Sample::default() })
 }
 
-/// One `pwrite` of each record into allocated space, and a second thread that is woken after each and wakes the first: each counts once.
-pub(crate) fn there_and_back(ground: &Ground, messages: u64, record: u64) -> Result<Sample> {
+/// One `pwrite` of each record into allocated space, and a second thread that is woken after each, syncs the file or does nothing,
+/// and wakes the first.
+pub(crate) fn there_and_back(
+    ground: &Ground,
+    messages: u64,
+    record: u64,
+    synced: bool,
+) -> Result<Sample> {
     let path = ground.path("limit");
     let file = allocated(&path, messages * record)?;
     let data = vec![0x5A; usize::try_from(record)?];
@@ -140,7 +146,14 @@ pub(crate) fn there_and_back(ground: &Ground, messages: u64, record: u64) -> Res
     let (back, returned) = crossbeam_channel::bounded::<()>(1);
     let mut latencies = latency_buffer(messages);
     let spent = thread::scope(|scope| -> Result<_> {
-        let second = scope.spawn(move || arrived.iter().try_for_each(|()| back.send(())));
+        let syncing = synced.then(|| file.try_clone()).transpose()?;
+        let second = scope.spawn(move || -> Result<()> {
+            for () in arrived {
+                syncing.as_ref().map_or(Ok(()), File::sync_data)?;
+                back.send(())?;
+            }
+            Ok(())
+        });
         let meter = ground.meter()?;
         for message in 0..messages {
             let before = Instant::now();
@@ -151,7 +164,7 @@ pub(crate) fn there_and_back(ground: &Ground, messages: u64, record: u64) -> Res
         }
         let spent = meter.stop()?;
         drop(there);
-        joined(second.join().map(|outcome| Ok(outcome?)))?;
+        joined(second.join())?;
         Ok(spent)
     })?;
     drop(file);
