@@ -15,8 +15,9 @@ use crate::settings::{BE_IDLE, Settings};
 use crate::store::{BYTES, Receiver, TOO_LONG, fill};
 use crate::{Result, joined};
 
-/// Before idleness is measured: threads have begun, timers run out, and everything is on the disk.
-const SETTLED: Duration = Duration::from_secs(2);
+/// Before idleness is measured: threads have begun, timers run out (the last one five seconds after an append), and everything is on
+/// the disk.
+const SETTLED: Duration = Duration::from_secs(6);
 
 /// What having a store open takes.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

@@ -6,6 +6,9 @@
 //! unsynced or asked for. What must not wait behind a slow sync (space, time-outs) is the [`housekeeper`]'s.
 
 pub(crate) mod housekeeper;
+#[cfg(test)]
+mod tests;
+mod thread;
 mod timers;
 
 use std::task::Waker;
@@ -14,8 +17,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::options::COMMIT_INTERVAL;
-use crate::sync::thread::{self, JoinHandle};
-use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, Weak};
+use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard};
 
 pub(crate) use timers::Timer;
 
@@ -35,6 +37,8 @@ pub(crate) trait Target: Send + Sync {
     /// Called when everything was synced: `true` if nothing was appended or acknowledged since, and then the next
     /// append or acknowledgement arms the timer again.
     fn disarm(&self) -> bool;
+    /// Has everybody who waits for a message look once more.
+    fn look_again(&self);
     /// Whether writing has stopped for good.
     fn failed(&self) -> bool;
     /// Stops writing for good, because the thread died.
@@ -70,6 +74,7 @@ struct Orders {
     released: usize,
     commit_at: Option<Instant>,
     sync_at: Option<Instant>,
+    look_at: Option<Instant>,
     commit_now: bool,
     /// Futures to poll again once their position is durable.
     wakers: Vec<(u64, Waker)>,
@@ -100,28 +105,6 @@ pub(crate) enum Waited {
     Failed,
 }
 
-/// A disk whose syncs take longer than this gains nothing by a thread that stays awake.
-const FAST_SYNC: Duration = Duration::from_micros(200);
-
-/// How often the thread looks for a lone sender's next message before it sleeps: some 30 µs.
-///
-/// A sender that stays awake during the sync, on the other hand, makes the sync slower than sleeping does (measured on two
-/// cores, with 80 µs a sync: 110 instead of 95 µs a message): the device's interrupts have to be served somewhere.
-const LOOKS: u32 = 40;
-
-/// Waits awake, briefly, until `seen` says so.
-fn look_out(orders: &mut MutexGuard<'_, Orders>, seen: impl Fn(&Orders) -> bool) {
-    for _ in 0..LOOKS {
-        if seen(orders) {
-            return;
-        }
-        MutexGuard::unlocked(orders, || {
-            (0..16).for_each(|_| std::hint::spin_loop());
-            thread::yield_now();
-        });
-    }
-}
-
 impl Flusher {
     pub(crate) fn new(clock: Arc<dyn Clock>, interval: Duration, threaded: bool) -> Self {
         Self {
@@ -142,6 +125,7 @@ impl Flusher {
         let commit = now + COMMIT_INTERVAL.min(self.interval);
         orders.commit_at.get_or_insert(commit);
         orders.sync_at.get_or_insert(now + self.interval);
+        orders.look_at.get_or_insert(now + thread::LOOK_INTERVAL);
         self.rouse(&orders);
     }
 
@@ -272,139 +256,9 @@ impl Flusher {
         wake_all(wakers.into_iter().map(|(_, waker)| waker));
     }
 
-    /// Starts the thread. It holds the target only while it works, so that dropping the last handle ends it.
-    pub(crate) fn spawn<T: Target + 'static>(
-        target: &Arc<T>,
-        flusher_of: fn(&T) -> &Self,
-    ) -> std::io::Result<JoinHandle<()>> {
-        let weak = Arc::downgrade(target);
-        thread::Builder::new()
-            .name("pocketmq-flush".to_owned())
-            .spawn(move || run(&weak, flusher_of))
-    }
-
     /// Tells the thread to end; the caller joins it.
     pub(crate) fn stop(&self) {
         self.orders.lock().stop = true;
         self.release_all();
-    }
-}
-
-/// If the thread unwinds, nobody may wait for it for ever.
-struct Deathbed<T: Target>(Arc<T>);
-
-impl<T: Target> Drop for Deathbed<T> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.abandon();
-        }
-    }
-}
-
-fn run<T: Target>(weak: &Weak<T>, flusher_of: fn(&T) -> &Flusher) {
-    let Some(target) = weak.upgrade() else { return };
-    let bed = Deathbed(target);
-    let target = &*bed.0;
-    let flusher = flusher_of(target);
-    while let Some(job) = flusher.next_job(target) {
-        flusher.work(target, job);
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Job {
-    Sync,
-    Flush,
-    Commit,
-}
-
-impl Flusher {
-    /// Sleeps until there is something to do. `None`: stop.
-    fn next_job(&self, target: &dyn Target) -> Option<Job> {
-        let mut orders = self.orders.lock();
-        // A lone sender who was just told comes again at once, most likely.
-        if orders.released == 1 && self.fast.load(Ordering::Relaxed) {
-            orders.released = 0;
-            look_out(&mut orders, |o| o.wanted > o.told || o.commit_now || o.stop);
-        }
-        loop {
-            if orders.stop {
-                return None;
-            }
-            if !target.failed() {
-                let now = self.clock.now();
-                if orders.wanted > orders.told {
-                    Self::gather(&mut orders);
-                    return Some(Job::Sync);
-                }
-                if std::mem::take(&mut orders.commit_now) {
-                    return Some(Job::Commit);
-                }
-                if orders.sync_at.is_some_and(|at| at <= now) {
-                    orders.sync_at = None;
-                    orders.commit_at = None;
-                    return Some(Job::Flush);
-                }
-                if orders.commit_at.is_some_and(|at| at <= now) {
-                    orders.commit_at = None;
-                    return Some(Job::Commit);
-                }
-            }
-            let next = [orders.commit_at, orders.sync_at].into_iter().flatten().min();
-            orders.asleep = true;
-            match next.filter(|_| !target.failed()) {
-                Some(at) => {
-                    let _ = self.wake.wait_until(&mut orders, self.clock.os(at));
-                }
-                None => self.wake.wait(&mut orders),
-            }
-            orders.asleep = false;
-        }
-    }
-
-    /// Before a sync that many will share: gives those whom the last one released a moment to come again.
-    fn gather(orders: &mut MutexGuard<'_, Orders>) {
-        let expected = orders.released;
-        if expected > 1 {
-            for _ in 0..expected * 2 {
-                if orders.waiting >= expected {
-                    break;
-                }
-                MutexGuard::unlocked(orders, thread::yield_now);
-            }
-        }
-    }
-
-    fn work(&self, target: &dyn Target, job: Job) {
-        // Failures have poisoned the target already; the loop sees that and rests.
-        match job {
-            Job::Commit => {
-                let _ = target.commit();
-            }
-            Job::Sync => {
-                let began = self.clock.os_now();
-                let _ = target.sync();
-                let fast = self.clock.os_now().duration_since(began) <= FAST_SYNC;
-                self.fast.store(fast, Ordering::Relaxed);
-                let mut orders = self.orders.lock();
-                orders.released = orders.waiting;
-                orders.told = target.durable();
-                let ready = Self::ready(&mut orders, target);
-                self.done.notify_all();
-                drop(orders);
-                wake_all(ready);
-                let _ = target.settle();
-            }
-            Job::Flush => {
-                let _ = target
-                    .sync()
-                    .and_then(|()| target.settle())
-                    .and_then(|()| target.sync_progress());
-                self.release_all();
-                if !target.failed() && !target.disarm() {
-                    self.arm();
-                }
-            }
-        }
     }
 }

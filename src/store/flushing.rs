@@ -53,6 +53,12 @@ impl Target for Store {
         quiet
     }
 
+    fn look_again(&self) {
+        for topic in self.topics.all() {
+            topic.rouse();
+        }
+    }
+
     fn failed(&self) -> bool {
         self.poison.is_set()
     }

@@ -105,9 +105,17 @@ impl Topic {
     /// Called after units were pushed. No wake-up is lost: a sleeper counts itself before it takes the queue's lock for
     /// its last look, so either that look sees the unit, or this sees the sleeper.
     pub(crate) fn arrived(&self, count: usize) {
-        if self.sleepers.load(Ordering::SeqCst) == 0 {
-            return;
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            self.tell(count);
         }
+    }
+
+    /// Has everybody who waits look, whether they count as sleepers or not.
+    pub(crate) fn rouse(&self) {
+        self.tell(usize::MAX);
+    }
+
+    fn tell(&self, count: usize) {
         let listeners: Vec<_> = self.listeners.read().iter().filter_map(Weak::upgrade).collect();
         for listener in listeners {
             listener.arrived(count);
