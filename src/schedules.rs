@@ -10,6 +10,7 @@ mod forgiving;
 mod groupcommit;
 mod hand_over;
 mod handlers;
+mod leasing;
 mod line;
 mod lingering;
 mod publishing;

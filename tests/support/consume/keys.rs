@@ -19,7 +19,7 @@ impl Group {
         if !self.is_due(place, now_ms) {
             return Some("it is in somebody's hands, or has to wait");
         }
-        let Some(key) = sent.key else { return None };
+        let key = sent.key?;
         let held = self.held_of(log, place.0, key);
         match self.terms.order {
             Order::Free => None,

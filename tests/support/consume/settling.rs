@@ -90,7 +90,9 @@ impl World {
         if !places.is_empty() {
             model.look(now);
         }
-        places.into_iter().for_each(|place| model.ack(place));
+        for place in places {
+            model.ack(place);
+        }
     }
 }
 

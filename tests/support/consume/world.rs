@@ -236,7 +236,7 @@ impl World {
             while !self.received.is_empty() {
                 self.settle(&Op::Drop { which: 0 }, 0);
             }
-            for group in 0..2 {
+            for (group, name) in NAMES.into_iter().enumerate() {
                 // What waits before one that fails comes after it; each turn brings at least one of each key.
                 while (self.receive(group, 0, 1000) > 0) || self.waits(group) {
                     assert!(drains, "nothing comes twice");
@@ -244,7 +244,7 @@ impl World {
                     self.advance(LONG);
                 }
                 let aside = self.groups[group].aside().len() as u64;
-                let lag = self.queue.group(NAMES[group]).unwrap().lag().unwrap();
+                let lag = self.queue.group(name).unwrap().lag().unwrap();
                 assert_eq!(lag.iter().map(|lag| lag.backlog).sum::<u64>(), aside);
             }
             self.check();
