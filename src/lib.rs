@@ -191,7 +191,10 @@ mod worker;
 pub use codec::{CodecError, Decode, Encode, Json, Raw};
 #[cfg(feature = "stream")]
 pub use consumer::Deliveries;
-pub use consumer::{Consumer, ConsumerBuilder, Delivery, Recv, RecvBatch, Start};
+pub use consumer::{
+    Consumer, ConsumerBuilder, DEFAULT_HEARTBEAT_TIMEOUT, Delivery, Recv, RecvBatch, Start,
+    Strategy,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, FilterError, Verdict};
 pub use handler::{

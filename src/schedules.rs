@@ -17,6 +17,7 @@ mod publishing;
 mod pushing;
 mod receiving;
 mod removal;
+mod sharing;
 mod sleeping;
 mod subscribing;
 

@@ -7,6 +7,7 @@ use crate::codec::{Decode, Json};
 use crate::engine::Engine;
 use crate::engine::dispatch::{Order, Terms};
 use crate::engine::join::Seat;
+use crate::engine::member::Member;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, FilterError};
 use crate::handler::Push;
@@ -14,6 +15,7 @@ use crate::message::names::{validate_group, validate_topic};
 use crate::retry::Retry;
 use crate::sync::Arc;
 
+use super::ordering::Ordering;
 use super::{Consumer, Start};
 
 /// A consumer being set up.
@@ -21,7 +23,7 @@ use super::{Consumer, Start};
 /// Made by [`Queue::consumer`](crate::Queue::consumer). [`ConsumerBuilder::pull`] finishes it, or [`ConsumerBuilder::run`] and the
 /// like, which hand the messages to a handler as they come.
 ///
-/// Filter, retries, lease and poison guard belong to the group: consumers of one group and topic that live at the same time must have
+/// Filter, retries, lease, poison guard and order belong to the group: consumers of one group and topic that live at the same time must have
 /// the same, and the second one with others fails. They are not stored; each opening of the queue names them again.
 #[must_use = "finish with `pull` or `run`"]
 pub struct ConsumerBuilder<T: ?Sized, C = Json> {
@@ -29,7 +31,8 @@ pub struct ConsumerBuilder<T: ?Sized, C = Json> {
     topic: crate::Topic<T, C>,
     group: String,
     start: Start,
-    terms: Terms,
+    pub(super) terms: Terms,
+    pub(super) ordering: Ordering,
     pub(super) push: Push,
 }
 
@@ -53,6 +56,7 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
             group: group.to_owned(),
             start: Start::default(),
             terms: Terms::default(),
+            ordering: Ordering::default(),
             push: Push::default(),
         }
     }
@@ -113,25 +117,6 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
         self
     }
 
-    /// First in, first out for each [`order_by`](crate::MessageBuilder::order_by) key, however many consumers the group has: while a message
-    /// is in somebody's hands, or failed and waits, no other one of its key is received. Other keys go on, and messages without a key run
-    /// free. A message that is set aside lets those behind it pass. Kept over restarts and crashes; a message may be received twice, but
-    /// never after a later one of its key was acknowledged.
-    ///
-    /// At most 10 000 messages of a queue are read ahead past blocked keys. Moving the group ([`Group::seek`](crate::Group::seek)) leaves what
-    /// waits for another attempt out of the order.
-    pub fn ordered(mut self) -> Self {
-        self.terms.order = Order::PerKey;
-        self
-    }
-
-    /// At most so many messages of one [`order_by`](crate::MessageBuilder::order_by) key are in consumers' hands at once. One that failed
-    /// may be overtaken: for first in, first out see [`ConsumerBuilder::ordered`].
-    pub fn concurrency_per_key(mut self, most: u32) -> Self {
-        self.terms.order = Order::AtOnce(most);
-        self
-    }
-
     /// A consumer that asks for messages.
     ///
     /// The topic is created if the options allow it. What `start` resolves to is durable when this returns.
@@ -139,11 +124,11 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if topic or group is not a name, if a lease, poison guard or number of messages per
-    /// key is 0, or if consumers of the group live that want something else;
+    /// key is 0, for a heartbeat time-out of 0 or one without its order, or if consumers of the group live that want something else;
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the topic does not exist and may not be created.
     pub fn pull(self) -> Result<Consumer<T, C>> {
         let engine = Arc::clone(&self.engine);
-        Ok(Consumer::new(engine, self.join()?))
+        Ok(Consumer::new(engine, Member::join(self.join()?)))
     }
 
     pub(crate) fn terms(mut self, terms: Terms) -> Self {
@@ -173,6 +158,7 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
                 "no message could ever be received with none of a key at once",
             ));
         }
+        self.ordering.check(self.terms.order)?;
         let store = self.engine.store();
         store.check_open()?;
         let topic = store.topic(self.topic.name())?;

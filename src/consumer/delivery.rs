@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
-use crate::engine::dispatch::Held;
+use crate::engine::dispatch::{Held, Order};
 use crate::engine::join::Seat;
 use crate::error::{Error, Result};
 use crate::handler::{Cancel, Envelope};
@@ -78,6 +78,11 @@ impl Handle {
     pub(crate) fn is_last_attempt(&self) -> bool {
         let failed = Failed { attempts: self.attempt(), ..self.held.failed };
         self.seat.terms().sets_aside(failed)
+    }
+
+    /// The queue of which those behind it in its batch are taken back if it fails.
+    pub(crate) fn takes_back(&self) -> Option<u32> {
+        (self.seat.terms().order == Order::ByQueue).then_some(self.held.place.0)
     }
 
     pub(crate) fn ack(mut self) -> Result<()> {
@@ -273,6 +278,21 @@ impl<V> Deref for Delivery<V> {
 impl<V> fmt::Debug for Delivery<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery").field("message", &self.handle.message).finish_non_exhaustive()
+    }
+}
+
+/// Which messages of a batch are behind one that failed, in a group that is ordered by queue: they were taken back.
+#[derive(Default)]
+pub(crate) struct Overtaking(Vec<u32>);
+
+impl Overtaking {
+    /// One failed, and took back those behind it of this queue.
+    pub(crate) fn failed(&mut self, takes_back: Option<u32>) {
+        self.0.extend(takes_back);
+    }
+
+    pub(crate) fn has(&self, handle: &Handle) -> bool {
+        self.0.contains(&handle.held.place.0)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::codec::{Decode, Json};
 use crate::engine::Engine;
 use crate::engine::dispatch::{Asleep, Wait};
-use crate::engine::join::Seat;
+use crate::engine::member::Member;
 use crate::error::Result;
 use crate::sync::Arc;
 
@@ -23,18 +23,18 @@ const POLL_FAILURES: usize = 64;
 pub(super) struct Receiver {
     /// Keeps the queue open.
     _engine: Arc<Engine>,
-    seat: Arc<Seat>,
+    member: Arc<Member>,
     wait: Wait,
     asleep: Asleep,
 }
 
 impl Receiver {
-    pub(super) fn new(engine: &Arc<Engine>, seat: &Arc<Seat>, timeout: Duration) -> Self {
+    pub(super) fn new(engine: &Arc<Engine>, member: &Arc<Member>, timeout: Duration) -> Self {
         Self {
             _engine: Arc::clone(engine),
-            seat: Arc::clone(seat),
             wait: Wait::up_to(timeout),
-            asleep: Asleep::new(seat),
+            asleep: member.asleep(member.batch()),
+            member: Arc::clone(member),
         }
     }
 
@@ -42,11 +42,12 @@ impl Receiver {
     #[cfg(feature = "stream")]
     pub(super) fn go_on(&mut self) {
         self.wait = Wait::up_to(crate::options::LONGEST_WAIT);
+        self.asleep.take_for(self.member.batch());
     }
 
     #[cfg(feature = "stream")]
     pub(super) fn topic(&self) -> &str {
-        self.seat.topic().name()
+        self.member.topic().name()
     }
 
     /// Up to `max` messages that decode; none when the time is up. So that nobody who shares the thread has to wait for long, it passes over
@@ -67,14 +68,14 @@ impl Receiver {
             }
         }
         let asleep = (&mut self.asleep, cx.waker());
-        self.seat.poll_later(&mut self.wait, asleep).map(|()| Ok(Vec::new()))
+        self.member.seat().poll_later(&mut self.wait, asleep).map(|()| Ok(Vec::new()))
     }
 
     fn poll_take(&mut self, max: usize, cx: &Context<'_>) -> Poll<Result<Vec<Handle>>> {
         let mut handles = Vec::new();
-        let mut put = |message, held| handles.push(Handle::new(message, held, &self.seat));
+        let mut put = |message, held| handles.push(Handle::new(message, held, self.member.seat()));
         let asleep = (&mut self.asleep, cx.waker());
-        let taken = self.seat.poll_take(max, &mut self.wait, asleep, &mut put);
+        let taken = self.member.poll_take(max, &mut self.wait, asleep, &mut put);
         taken.map(|taken| taken.map(|_| handles))
     }
 }
@@ -104,7 +105,7 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     ///
     /// As [`Consumer::recv`].
     pub fn recv_async(&self, timeout: Duration) -> Recv<T, C> {
-        let receiver = Receiver::new(&self.engine, &self.seat, timeout);
+        let receiver = Receiver::new(&self.engine, &self.member, timeout);
         Recv { receiver, types: PhantomData }
     }
 
@@ -114,7 +115,7 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     ///
     /// As [`Consumer::recv`].
     pub fn recv_batch_async(&self, max: usize, timeout: Duration) -> RecvBatch<T, C> {
-        let receiver = Receiver::new(&self.engine, &self.seat, timeout);
+        let receiver = Receiver::new(&self.engine, &self.member, timeout);
         RecvBatch { receiver, max, types: PhantomData }
     }
 }
@@ -141,14 +142,14 @@ impl<T: ?Sized, C: Decode<T>> Future for RecvBatch<T, C> {
 
 impl<T: ?Sized, C> fmt::Debug for Recv<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let topic = self.receiver.seat.topic().name();
+        let topic = self.receiver.member.topic().name();
         f.debug_struct("Recv").field("topic", topic).finish_non_exhaustive()
     }
 }
 
 impl<T: ?Sized, C> fmt::Debug for RecvBatch<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let topic = self.receiver.seat.topic().name();
+        let topic = self.receiver.member.topic().name();
         f.debug_struct("RecvBatch").field("topic", topic).finish_non_exhaustive()
     }
 }

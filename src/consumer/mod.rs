@@ -3,6 +3,7 @@
 mod builder;
 mod delivery;
 mod futures;
+mod ordering;
 mod push;
 #[cfg(feature = "stream")]
 mod stream;
@@ -16,13 +17,15 @@ use std::time::Duration;
 use crate::codec::{Decode, Json};
 use crate::engine::Engine;
 use crate::engine::dispatch::Wait;
-use crate::engine::join::Seat;
+use crate::engine::member::Member;
 use crate::error::{ErrorKind, Result};
+use crate::id::QueueId;
 use crate::options::LONGEST_WAIT;
 use crate::sync::Arc;
 
-pub(crate) use delivery::Handle;
+pub(crate) use delivery::{Handle, Overtaking};
 
+pub use crate::engine::dispatch::{DEFAULT_HEARTBEAT_TIMEOUT, Strategy};
 pub use crate::engine::join::Start;
 pub use builder::ConsumerBuilder;
 pub use delivery::Delivery;
@@ -58,28 +61,29 @@ pub use stream::Deliveries;
 /// ```
 pub struct Consumer<T: ?Sized, C = Json> {
     engine: Arc<Engine>,
-    seat: Arc<Seat>,
+    member: Arc<Member>,
     types: PhantomData<fn(&T) -> C>,
 }
 
 impl<T: ?Sized, C> Clone for Consumer<T, C> {
     fn clone(&self) -> Self {
-        Self { engine: Arc::clone(&self.engine), seat: Arc::clone(&self.seat), types: PhantomData }
+        let member = Member::another(&self.member);
+        Self { engine: Arc::clone(&self.engine), member, types: PhantomData }
     }
 }
 
 impl<T: ?Sized, C> fmt::Debug for Consumer<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Consumer")
-            .field("topic", self.seat.topic().name())
-            .field("group", self.seat.group())
+            .field("topic", self.member.topic().name())
+            .field("group", self.member.group())
             .finish_non_exhaustive()
     }
 }
 
 impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
-    pub(crate) fn new(engine: Arc<Engine>, seat: Arc<Seat>) -> Self {
-        Self { engine, seat, types: PhantomData }
+    pub(crate) fn new(engine: Arc<Engine>, member: Member) -> Self {
+        Self { engine, member: Arc::new(member), types: PhantomData }
     }
 
     /// Receives one message, waiting for it up to `timeout`; `None` when the time is up. Sleeps while it waits, and is woken
@@ -99,8 +103,9 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
         let mut wait = Wait::up_to(timeout);
         loop {
             let mut taken = None;
-            let mut put = |message, held| taken = Some(Handle::new(message, held, &self.seat));
-            self.seat.take(1, &mut wait, &mut put)?;
+            let seat = self.member.seat();
+            let mut put = |message, held| taken = Some(Handle::new(message, held, seat));
+            self.member.take(1, &mut wait, &mut put)?;
             let Some(handle) = taken else { return Ok(None) };
             let delivery = decoded_one::<T, C>(handle).unwrap_or_else(|panic| resume_unwind(panic));
             if let Some(delivery) = delivery? {
@@ -119,8 +124,9 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
         let mut deliveries = Vec::new();
         while deliveries.is_empty() && max > 0 {
             let mut handles = Vec::new();
-            let mut put = |message, held| handles.push(Handle::new(message, held, &self.seat));
-            if self.seat.take(max, &mut wait, &mut put)? == 0 {
+            let seat = self.member.seat();
+            let mut put = |message, held| handles.push(Handle::new(message, held, seat));
+            if self.member.take(max, &mut wait, &mut put)? == 0 {
                 break;
             }
             deliveries = decoded::<T, C>(handles)?;
@@ -155,7 +161,13 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     ///
     /// As [`Delivery::ack`]; those not acknowledged are received again.
     pub fn ack_all(&self, deliveries: impl IntoIterator<Item = Delivery<C::Owned>>) -> Result<()> {
-        delivery::ack_all(&self.seat, deliveries)
+        delivery::ack_all(self.member.seat(), deliveries)
+    }
+
+    /// The queues that it receives from at the moment: its share in a group that is [ordered by
+    /// queue](ConsumerBuilder::ordered_by_queue), which changes when others join and leave; otherwise all, like every consumer of the group.
+    pub fn queues(&self) -> Vec<QueueId> {
+        self.member.queues().into_iter().map(QueueId::new).collect()
     }
 }
 
@@ -164,9 +176,17 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
 fn decoded<T: ?Sized, C: Decode<T>>(handles: Vec<Handle>) -> Result<Vec<Delivery<C::Owned>>> {
     let mut handles = handles.into_iter();
     let mut deliveries = Vec::with_capacity(handles.len());
+    let mut overtaking = Overtaking::default();
     while let Some(handle) = handles.next() {
+        if overtaking.has(&handle) {
+            continue;
+        }
+        let takes_back = handle.takes_back();
         match decoded_one::<T, C>(handle) {
-            Ok(delivery) => deliveries.extend(delivery?),
+            Ok(delivery) => match delivery? {
+                Some(delivery) => deliveries.push(delivery),
+                None => overtaking.failed(takes_back),
+            },
             Err(panic) => {
                 handles.for_each(drop);
                 drop(deliveries);

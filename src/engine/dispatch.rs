@@ -9,10 +9,13 @@
 //! changed and the message is let go. So the dispatch's lock, for which a sender may wait that announces a message, is never held
 //! over the disk's work for a journal.
 
+mod by_queue;
 mod few;
 mod find;
 mod lanes;
+mod members;
 mod settle;
+mod strategy;
 mod waiting;
 
 use std::ops::Range;
@@ -34,7 +37,10 @@ use few::Few;
 use find::State;
 
 pub(crate) use lanes::Order;
+pub(crate) use members::By;
 pub(crate) use waiting::{Asleep, Wait};
+
+pub use strategy::Strategy;
 
 /// A message's place in its topic.
 pub(crate) type Place = (u32, u64);
@@ -56,6 +62,7 @@ pub(crate) struct Held {
     pub(crate) token: u64,
     /// How it failed before.
     pub(crate) failed: Failed,
+    pub(crate) by: By,
 }
 
 /// What all consumers of a group agree on in a topic.
@@ -68,7 +75,15 @@ pub(crate) struct Terms {
     /// After so many deaths of the process with a message in hand, it is set aside.
     pub(crate) deaths: u32,
     pub(crate) order: Order,
+    /// How consumers share the queues, if they do.
+    pub(crate) strategy: Strategy,
+    /// How long a consumer that has queues of its own may give no sign of life.
+    pub(crate) heartbeat: Duration,
 }
+
+/// How long a consumer of a group that is [ordered by queue](crate::ConsumerBuilder::ordered_by_queue) counts as alive after it was last heard of,
+/// unless [`ConsumerBuilder::heartbeat_timeout`](crate::ConsumerBuilder::heartbeat_timeout) says otherwise.
+pub const DEFAULT_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Default for Terms {
     fn default() -> Self {
@@ -78,6 +93,8 @@ impl Default for Terms {
             lease: None,
             deaths: u32::MAX,
             order: Order::Free,
+            strategy: Strategy::default(),
+            heartbeat: DEFAULT_HEARTBEAT_TIMEOUT,
         }
     }
 }
@@ -96,6 +113,8 @@ impl Terms {
             (self.lease == other.lease, "lease"),
             (self.deaths == other.deaths, "poison guard"),
             (self.order == other.order, "order"),
+            (self.strategy == other.strategy, "strategy"),
+            (self.heartbeat == other.heartbeat, "heartbeat time-out"),
         ];
         same.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
     }
@@ -119,6 +138,8 @@ pub(crate) struct Dispatch {
     first_lease: AtomicU64,
     /// Whether there may be drops to forget.
     any_drops: AtomicBool,
+    /// How many batches were asked for, by consumers that have queues of their own.
+    batches: AtomicU64,
     meter: GroupMeter,
 }
 
@@ -140,13 +161,14 @@ impl Dispatch {
             store: Arc::clone(store),
             topic: Arc::clone(topic),
             group: group.into(),
-            state: Mutex::new(State::at_the_watermarks(&cursors)),
+            state: Mutex::new(State::at_the_watermarks(&cursors, &terms)),
             cursors,
             terms,
             ready: Condvar::new(),
             began: store.clock.now(),
             first_lease: AtomicU64::new(u64::MAX),
             any_drops: AtomicBool::new(false),
+            batches: AtomicU64::new(0),
             meter: GroupMeter::default(),
         });
         let weak: Weak<Self> = Arc::downgrade(&dispatch);
@@ -202,15 +224,17 @@ impl Dispatch {
     /// A damaged message ends the call with its error, once; the next call goes on behind it.
     pub(crate) fn take(
         &self,
+        by: By,
         max: usize,
         wait: &mut Wait,
         out: &mut dyn FnMut(Message, Held),
     ) -> Result<usize> {
         let mut at_once = Wait::up_to(Duration::ZERO);
+        let _asks = self.asks(by);
         let look = |first: bool, want: usize, found: &mut Found| {
             Poll::Ready(self.reserve(want, if first { &mut *wait } else { &mut at_once }, found))
         };
-        match self.take_with(max, look, out) {
+        match self.take_with(by, max, look, out) {
             Poll::Ready(taken) => taken,
             Poll::Pending => Ok(0),
         }
@@ -219,11 +243,12 @@ impl Dispatch {
     /// Takes messages as `look` finds them, which is told whether they are the first, and how many are wanted.
     fn take_with(
         &self,
+        by: By,
         max: usize,
         mut look: impl FnMut(bool, usize, &mut Found) -> Poll<Result<bool>>,
         out: &mut dyn FnMut(Message, Held),
     ) -> Poll<Result<usize>> {
-        let (mut taken, mut found) = (0, Found::default());
+        let (mut taken, mut found) = (0, Found { by, ..Found::default() });
         // While nothing passes the filter, more and more are looked at together.
         let mut ask = 1;
         loop {
@@ -261,6 +286,8 @@ impl Dispatch {
         out: &mut dyn FnMut(Message, Held),
     ) -> Poll<Result<usize>> {
         let mut at_once = Wait::up_to(Duration::ZERO);
+        let by = asleep.by();
+        let _asks = self.asks(by);
         let mut looks = 0;
         let look = |first: bool, want: usize, found: &mut Found| {
             looks += 1;
@@ -272,7 +299,7 @@ impl Dispatch {
             }
             self.poll_reserve(want, wait, (asleep, waker), found)
         };
-        self.take_with(max, look, out)
+        self.take_with(by, max, look, out)
     }
 
     /// For a future that has done enough in one poll: it goes on in the next one, unless its time is up.
@@ -312,7 +339,7 @@ impl Dispatch {
             match self.store.load(&self.topic, spot.place, unit) {
                 Ok(message) if self.wants(spot, &message) => {
                     if !run.goes_on_with(spot) {
-                        taken += self.deal(&mut run, out)?;
+                        taken += self.deal(&mut run, found.by, out)?;
                     }
                     run.add(spot, message);
                     if taken + run.messages.len() == max {
@@ -322,27 +349,28 @@ impl Dispatch {
                 Ok(_) => {
                     let (queue, offset) = spot.place;
                     self.pass(queue, spot.epoch, offset..offset + 1);
+                    self.gone(spot, found.by);
                 }
                 // It was removed meanwhile, and is nobody's business any more.
-                Err(removed) if removed.kind() == ErrorKind::NotFound => self.gone(spot),
+                Err(removed) if removed.kind() == ErrorKind::NotFound => self.gone(spot, found.by),
                 Err(e) => {
                     let said = say_errors && taken == 0 && run.messages.is_empty();
                     if !said || e.kind() != ErrorKind::Corrupt {
                         // It could not be read now, which says nothing about the message; or it is said by the next call.
-                        self.not_taken(std::iter::once(spot));
+                        self.not_taken(std::iter::once(spot), found.by);
                     } else {
-                        self.gone(spot);
+                        self.gone(spot, found.by);
                     }
-                    self.not_taken(units.map(|(spot, _)| spot));
+                    self.not_taken(units.map(|(spot, _)| spot), found.by);
                     if said {
                         return Err(e);
                     }
-                    return Ok(taken + self.deal(&mut run, out)?);
+                    return Ok(taken + self.deal(&mut run, found.by, out)?);
                 }
             }
         }
-        self.not_taken(units.map(|(spot, _)| spot));
-        Ok(taken + self.deal(&mut run, out)?)
+        self.not_taken(units.map(|(spot, _)| spot), found.by);
+        Ok(taken + self.deal(&mut run, found.by, out)?)
     }
 
     fn wants(&self, spot: Spot, message: &Message) -> bool {
@@ -361,16 +389,17 @@ impl Dispatch {
     }
 
     /// Puts a run into a consumer's hands.
-    fn deal(&self, run: &mut Run, out: &mut dyn FnMut(Message, Held)) -> Result<usize> {
+    fn deal(&self, run: &mut Run, by: By, out: &mut dyn FnMut(Message, Held)) -> Result<usize> {
         let Some(Spot { place: (queue, first), epoch }) = run.first.take() else { return Ok(0) };
         let count = run.messages.len();
         // One that is longer than time goes on never ends.
         let until = self.terms.lease.and_then(|lease| self.store.clock.now().checked_add(lease));
         let range = first..first + u64::try_from(count).unwrap_or(0);
-        let taken = self.store.progress.take(self.cursor(queue)?, epoch, range, until)?;
+        let taken = self.store.progress.take(self.cursor(queue)?, epoch, range.clone(), until)?;
         let Some(taken) = taken else {
-            // The group was moved.
+            // The group was moved, or the consumer taken for dead.
             run.messages.drain().for_each(drop);
+            self.let_go(queue, range, by);
             return Ok(0);
         };
         if let Some(until) = until {
@@ -382,7 +411,8 @@ impl Dispatch {
             let known = taken.failed.binary_search_by_key(&offset, |(failed, _)| *failed).ok();
             let failed = known.and_then(|at| taken.failed.get(at)).map(|(_, failed)| *failed);
             let failed = failed.unwrap_or_default();
-            out(message, Held { place: (queue, offset), epoch, token: taken.token, failed });
+            let place = (queue, offset);
+            out(message, Held { place, epoch, token: taken.token, failed, by });
         }
         Ok(count)
     }
@@ -391,6 +421,8 @@ impl Dispatch {
 /// What a look at the queues brought.
 #[derive(Debug, Default)]
 struct Found {
+    /// Who looks.
+    by: By,
     units: Few<(Spot, Unit)>,
     /// Queue, epoch and offsets of what the filter does not want.
     passed: Vec<(u32, u64, Range<u64>)>,

@@ -3,6 +3,7 @@
 mod closing;
 pub(crate) mod dispatch;
 pub(crate) mod join;
+pub(crate) mod member;
 pub(crate) mod subscriber;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use crate::{ErrorKind, Start};
 
 mod closing;
 mod ordered;
+mod queue_ordered;
 mod races;
 mod receiving;
 mod sleeping;

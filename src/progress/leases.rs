@@ -114,6 +114,19 @@ impl Progress {
         true
     }
 
+    /// Takes back what anybody holds of a stretch; what is on its way to anybody from this queue is let go.
+    pub(crate) fn withdraw(&self, cursor: &Cursor, range: Range<u64>) {
+        let mut live = self.live.lock();
+        if live.check(cursor).is_err() {
+            return;
+        }
+        cursor.next_epoch();
+        let (from, count) = (range.start, range.end.saturating_sub(range.start));
+        if cursor.marks().unsettled.hands.release(range) > 0 {
+            self.note(&mut live, &Entry::Returned { cursor: cursor.id(), from, count });
+        }
+    }
+
     /// A message that the token holds failed, or is put off. `change` says what is known of it from now on. `None` if the token does
     /// not hold it.
     ///

@@ -57,6 +57,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::codec::Decode;
 use crate::consumer::{Consumer, Start};
+use crate::engine::member::Member;
 use crate::engine::{Engine, disk};
 use crate::error::{Error, Result};
 use crate::io::disk::{image, resolve};
@@ -237,7 +238,7 @@ impl TestQueue {
         engine.store().check_open()?;
         let topic = engine.store().topic(topic.name())?;
         let seat = engine.join(group, &topic, Start::Earliest, None)?;
-        let consumer = Consumer::<T, C>::new(Arc::clone(engine), seat);
+        let consumer = Consumer::<T, C>::new(Arc::clone(engine), Member::join(seat));
         let mut values = Vec::new();
         while let Some(delivery) = consumer.recv(Duration::ZERO)? {
             values.push(delivery.into_acked()?);

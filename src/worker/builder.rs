@@ -147,5 +147,5 @@ pub(super) fn source(
         (false, Some(_)) => Some(Duration::MAX),
         (true, Some(_)) | (false, None) => None,
     };
-    Source { seat, max, linger, hold, handling }
+    Source { seat, max, linger, hold, patience: push.timeout, handling }
 }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::codec::Decode;
-use crate::consumer::Handle;
+use crate::consumer::{Handle, Overtaking};
 use crate::handler::{
     Call, Cancel, Envelope, Events, HandlerError, Job, Outcome, Push, WorkerEvent,
 };
@@ -71,7 +71,11 @@ impl Desk<'_> {
     ) -> (Vec<Job<C::Owned>>, Vec<Handle>) {
         let (mut jobs, mut decoded) =
             (Vec::with_capacity(handles.len()), Vec::with_capacity(handles.len()));
+        let mut overtaking = Overtaking::default();
         for handle in handles {
+            if overtaking.has(&handle) {
+                continue;
+            }
             let envelope = handle.envelope(cancel);
             let value = catch_unwind(AssertUnwindSafe(|| C::decode(handle.body())));
             let error = match value {
@@ -84,6 +88,7 @@ impl Desk<'_> {
                 Err(panic) => HandlerError::from(what_it_says(panic)),
             };
             self.events().tell(&WorkerEvent::Undecodable { job: &envelope, error: &error });
+            overtaking.failed(handle.takes_back());
             let settled = settle(handle, &Err(error), cancel);
             self.note(&envelope, settled);
         }
@@ -129,24 +134,30 @@ impl Desk<'_> {
     }
 
     fn settle_all(&self, jobs: &[Envelope], handles: Vec<Handle>, said: Said, cancel: &Cancel) {
-        let (same, mut each) = match said {
-            Said::Same(said) => (said, Vec::new().into_iter()),
+        let (same, each) = match said {
+            Said::Same(said) => (said, Vec::new()),
             Said::Each(each) => {
                 let missing = "the handler said nothing of this message";
-                (Err(HandlerError::from(missing)), each.into_iter())
+                (Err(HandlerError::from(missing)), each)
             }
         };
-        let (mut done, mut done_jobs) = (Vec::new(), Vec::new());
+        let (mut done, mut done_jobs, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut each = each.iter();
         for (job, handle) in jobs.iter().zip(handles) {
-            let own = each.next();
-            let outcome = own.as_ref().unwrap_or(&same);
-            match outcome {
+            match each.next().unwrap_or(&same) {
                 Ok(Outcome::Done) => {
                     done.push(handle);
                     done_jobs.push(job);
                 }
-                outcome => self.settle(job, handle, outcome, cancel),
+                outcome => others.push((job, handle, outcome)),
             }
+        }
+        if others.iter().any(|(_, handle, _)| handle.takes_back().is_some()) {
+            // So that each of them counts.
+            others.reverse();
+        }
+        for (job, handle, outcome) in others {
+            self.settle(job, handle, outcome, cancel);
         }
         // One entry for each run of messages that follow each other.
         for (job, acked) in done_jobs.into_iter().zip(Handle::ack_each(done)) {

@@ -8,8 +8,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::consumer::Handle;
-use crate::engine::dispatch::{Asleep, Wait};
+use crate::engine::dispatch::{Asleep, By, Wait};
 use crate::engine::join::Seat;
+use crate::engine::member::Member;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::{Events, WorkerEvent};
 use crate::options::LONGEST_WAIT;
@@ -30,6 +31,8 @@ pub(super) struct Source {
     pub(super) linger: Duration,
     /// How long a message may be held, if that is not as the group's lease says.
     pub(super) hold: Option<Duration>,
+    /// How long a handler may take.
+    pub(super) patience: Duration,
     pub(super) handling: Handling,
 }
 
@@ -37,6 +40,18 @@ pub(super) struct Source {
 struct Place {
     wait: Wait,
     asleep: Asleep,
+    batch: By,
+}
+
+impl Place {
+    /// Of a thread, for what it takes together.
+    fn of(member: &Member, batch: By) -> Self {
+        Self { wait: Wait::up_to(LONGEST_WAIT), asleep: member.asleep(batch), batch }
+    }
+
+    fn new(member: &Member) -> Self {
+        Self::of(member, member.batch())
+    }
 }
 
 /// What a look brought.
@@ -53,10 +68,6 @@ enum Look {
 }
 
 impl Source {
-    fn place(&self) -> Place {
-        Place { wait: Wait::up_to(LONGEST_WAIT), asleep: Asleep::new(&self.seat) }
-    }
-
     fn look(&self, place: &mut Place, max: usize, post: &Arc<Post>, events: &Events) -> Look {
         let mut handles = Vec::new();
         let mut put = |message, held| handles.push(Handle::new(message, held, &self.seat));
@@ -65,7 +76,7 @@ impl Source {
         match looked {
             Poll::Pending => Look::Nothing,
             Poll::Ready(Ok(0)) => {
-                *place = self.place();
+                place.wait = Wait::up_to(LONGEST_WAIT);
                 Look::Again
             }
             Poll::Ready(Ok(_)) => {
@@ -91,9 +102,9 @@ impl Source {
     }
 
     /// Takes what comes within the time that a batch waits to be full.
-    fn fill(&self, crew: &Crew, post: &Arc<Post>, events: &Events, batch: &mut Vec<Handle>) {
+    fn fill(&self, desk: &Intake<'_>, mut place: Place, batch: &mut Vec<Handle>) {
+        let Intake { crew, post, events, .. } = desk;
         let until = crew.store.clock.now() + self.linger.min(LONGEST_WAIT);
-        let mut place = self.place();
         while batch.len() < self.max {
             match self.look(&mut place, self.max - batch.len(), post, events) {
                 Look::Taken(more) => batch.extend(more),
@@ -113,6 +124,8 @@ pub(super) struct Intake<'a> {
     pub(super) crew: &'a Crew,
     pub(super) post: &'a Arc<Post>,
     pub(super) sources: &'a [Source],
+    /// What this thread is in the group of each of them.
+    members: Vec<Member>,
     pub(super) events: &'a Events,
     /// The topic to look at first.
     turn: usize,
@@ -123,22 +136,23 @@ impl<'a> Intake<'a> {
     pub(super) fn new(
         crew: &'a Crew,
         post: &'a Arc<Post>,
-        sources: &'a [Source],
+        (sources, members): (&'a [Source], Vec<Member>),
         events: &'a Events,
     ) -> Self {
-        Self { crew, post, sources, events, turn: 0, unreadable_wait: UNREADABLE_WAIT }
+        let unreadable_wait = UNREADABLE_WAIT;
+        Self { crew, post, sources, members, events, turn: 0, unreadable_wait }
     }
 
     /// Waits for messages. `None`: the worker is to end.
     pub(super) fn next(&mut self) -> Option<(&'a Source, Vec<Handle>)> {
-        let mut places: Vec<_> = self.sources.iter().map(Source::place).collect();
+        let mut places = self.places();
         loop {
             if self.crew.is_stopped() {
                 return None;
             }
             if self.crew.is_paused() {
                 // Whoever is awake gets what comes.
-                places = self.sources.iter().map(Source::place).collect();
+                places = self.places();
                 if let Some(error) = self.await_end(&mut places) {
                     return self.ended(&error);
                 }
@@ -159,12 +173,15 @@ impl<'a> Intake<'a> {
                         break;
                     }
                     Look::Taken(mut batch) => {
+                        let together = place.batch;
                         drop(places);
                         self.turn = at + 1;
                         self.unreadable_wait = UNREADABLE_WAIT;
+                        let member = self.members.get(at)?;
                         if batch.len() < source.max && !source.linger.is_zero() {
-                            source.fill(self.crew, self.post, self.events, &mut batch);
+                            source.fill(self, Place::of(member, together), &mut batch);
                         }
+                        member.is_busy_for(source.patience);
                         return Some((source, batch));
                     }
                     Look::Again => again = true,
@@ -181,6 +198,10 @@ impl<'a> Intake<'a> {
             }
             self.post.listen(unreadable.then(|| self.read_again_at()));
         }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.members.iter().map(Place::new).collect()
     }
 
     /// While nothing is taken, the bell rings when nothing comes any more. Says why, if that is so.

@@ -21,6 +21,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::engine::Engine;
+use crate::engine::member::Member;
 use crate::error::Result;
 use crate::handler::{Envelope, Push};
 use crate::message::{QueueId, QueueOffset};
@@ -100,8 +101,12 @@ impl Worker {
         for post in crew.posts() {
             let (crew, post) = (Arc::clone(&crew), Arc::clone(post));
             let (push, sources) = (Arc::clone(&push), Arc::clone(&sources));
+            let members = sources.iter().map(|source| Member::join(Arc::clone(&source.seat)));
+            let members: Vec<_> = members.collect();
             // An error stops those that have begun: the worker is dropped.
-            worker.crew.spawn(&name, true, move || work(&crew, &post, &push, &sources))?;
+            worker.crew.spawn(&name, true, move || {
+                work(&crew, &post, &push, (&sources, members));
+            })?;
         }
         let (watched, events) = (Arc::clone(&crew), push.events.clone());
         worker.crew.spawn("pocketmq-watch", false, move || watch::watch(&watched, &events))?;
@@ -166,7 +171,7 @@ impl fmt::Debug for Worker {
 }
 
 /// What each thread does.
-fn work(crew: &Crew, post: &Arc<Post>, push: &Push, sources: &[Source]) {
+fn work(crew: &Crew, post: &Arc<Post>, push: &Push, sources: (&[Source], Vec<Member>)) {
     let desk = Desk { crew, post, push };
     let mut intake = Intake::new(crew, post, sources, &push.events);
     while let Some((source, messages)) = intake.next() {

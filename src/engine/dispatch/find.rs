@@ -11,7 +11,8 @@ use crate::progress::{Cursor, Failed};
 use crate::store::read::{Ahead, View};
 
 use super::lanes::Lanes;
-use super::{Dispatch, Found, Place, Spot};
+use super::members::{By, Members};
+use super::{Dispatch, Found, Place, Spot, Terms};
 
 /// What there is to hand out.
 #[derive(Debug)]
@@ -24,8 +25,10 @@ pub(super) struct State {
     /// How often messages were given back that nobody has settled since.
     pub(super) drops: HashMap<Place, u32>,
     pub(super) lanes: Lanes,
-    /// Futures that wait, with their numbers; the longest first.
-    pub(super) futures: VecDeque<(u64, Waker)>,
+    /// In a group that is ordered by queue; nobody and nothing in others.
+    pub(super) members: Members,
+    /// Futures that wait, with their numbers, and which member each is of; the longest first.
+    pub(super) futures: VecDeque<(u64, u64, Waker)>,
     /// Futures that take nothing and wait for the end.
     pub(super) watching: Vec<(u64, Waker)>,
     pub(super) next_future: u64,
@@ -134,14 +137,16 @@ pub(super) enum Next {
 const PASS_MAX: usize = 4096;
 
 impl State {
-    pub(super) fn at_the_watermarks(cursors: &[Cursor]) -> Self {
+    pub(super) fn at_the_watermarks(cursors: &[Cursor], terms: &Terms) -> Self {
         let at = |cursor: &Cursor| Position::at(cursor.watermark(), cursor.reach());
+        let shared = if terms.order.is_by_queue() { cursors.len() } else { 0 };
         Self {
             queues: cursors.iter().map(at).collect(),
             turn: 0,
             parked: Parked::default(),
             drops: HashMap::new(),
             lanes: Lanes::default(),
+            members: Members::new(terms.strategy, terms.heartbeat, shared),
             futures: VecDeque::new(),
             watching: Vec::new(),
             next_future: 0,
@@ -157,6 +162,7 @@ impl State {
 
     /// To be handed out before anything that was not handed out yet.
     pub(super) fn again(&mut self, (queue, offset): Place) {
+        self.members.waits_no_more((queue, offset));
         if let Some(position) = self.queues.get_mut(queue as usize) {
             position.returned.insert(offset);
         }
@@ -173,7 +179,7 @@ impl Dispatch {
         found: &mut Found,
     ) -> Result<Look> {
         let look = loop {
-            match self.find(state) {
+            match self.find(state, found.by) {
                 Ok(Next::Unit(spot, unit)) => {
                     found.units.push((spot, unit));
                     if found.units.len() == max {
@@ -202,18 +208,19 @@ impl Dispatch {
     }
 
     /// Whether a look would find something. Takes nothing out.
-    pub(super) fn is_anything_there(&self, state: &State) -> bool {
+    pub(super) fn is_anything_there(&self, state: &State, by: By) -> bool {
         let parked = state.parked.first().is_some_and(|at| at <= self.store.clock.now());
         let fresh = |(position, cursor): (&Position, &Cursor)| {
             let next = self.topic.queue(cursor.queue()).map_or(0, |queue| queue.extent().next);
             let more = position.next < next && !state.lanes.is_crowded(cursor.queue());
-            more || !position.returned.is_empty()
+            (more || !position.returned.is_empty())
+                && self.may_look(&state.members, (position, cursor), by)
         };
         parked || state.queues.iter().zip(&self.cursors).any(fresh)
     }
 
     /// The next message to hand out.
-    fn find(&self, state: &mut State) -> Result<Next> {
+    fn find(&self, state: &mut State, by: By) -> Result<Next> {
         if state.parked.first().is_some() {
             let now = self.store.clock.now();
             while let Some(place) = state.parked.pop_due(now) {
@@ -226,9 +233,9 @@ impl Dispatch {
             let at = (state.turn + step) % count;
             let Some(cursor) = self.cursors.get(at) else { continue };
             let next = loop {
-                let State { queues, parked, lanes, .. } = &mut *state;
+                let State { queues, parked, lanes, members, .. } = &mut *state;
                 let Some(position) = queues.get_mut(at) else { break Ok(Next::Nothing) };
-                match self.find_in(position, (parked, lanes), cursor) {
+                match self.find_in(position, (parked, lanes, members), cursor, by) {
                     Ok(Next::Removed(min)) => self.removed(state, (cursor.queue(), min)),
                     next => break next,
                 }
@@ -250,11 +257,15 @@ impl Dispatch {
     fn find_in(
         &self,
         position: &mut Position,
-        (parked, lanes): (&mut Parked, &mut Lanes),
+        (parked, lanes, members): (&mut Parked, &mut Lanes, &mut Members),
         cursor: &Cursor,
+        by: By,
     ) -> Result<Next> {
         let queue = cursor.queue();
         loop {
+            if !self.may_look(members, (position, cursor), by) {
+                return Ok(Next::Nothing);
+            }
             let again = position.returned.first().copied();
             let (offset, failed) = match again {
                 Some(offset) => (offset, None),
@@ -288,9 +299,15 @@ impl Dispatch {
                     }
                     match turn {
                         Turn::Comes => match waits {
-                            None => return Ok(Next::Unit(spot, unit)),
+                            None => {
+                                members.takes(spot.place, by);
+                                return Ok(Next::Unit(spot, unit));
+                            }
                             // In its lane, so that nothing overtakes it.
-                            Some(failed) => self.park_in(parked, spot.place, failed),
+                            Some(failed) => {
+                                members.waits(spot.place);
+                                self.park_in(parked, spot.place, failed);
+                            }
                         },
                         Turn::Waits => {}
                         Turn::Passes => {
@@ -308,10 +325,21 @@ impl Dispatch {
         }
     }
 
+    /// Whether the next message of a queue may go to this consumer.
+    fn may_look(
+        &self,
+        members: &Members,
+        (position, cursor): (&Position, &Cursor),
+        by: By,
+    ) -> bool {
+        let next = || position.returned.first().copied().unwrap_or(position.next);
+        !self.terms.order.is_by_queue() || members.may_take((cursor.queue(), next()), by)
+    }
+
     /// Sends a message into the lane of its key.
     fn lane(&self, lanes: &mut Lanes, (spot, unit): (Spot, Unit), fresh: bool) -> Result<Turn> {
         let order = self.terms.order;
-        if order.is_free() || lanes.is_inside(spot.place) {
+        if order.is_free() || order.is_by_queue() || lanes.is_inside(spot.place) {
             return Ok(Turn::Comes);
         }
         let message = match self.store.load(&self.topic, spot.place, unit) {
@@ -357,7 +385,7 @@ impl Dispatch {
         false
     }
 
-    fn is_due(&self, failed: Failed) -> bool {
+    pub(super) fn is_due(&self, failed: Failed) -> bool {
         !self.terms.sets_aside(failed)
             && (failed.due_ms == 0 || failed.due_ms <= self.store.clock.wall_ms())
     }

@@ -18,13 +18,15 @@ pub(crate) enum Order {
     PerKey,
     /// So many of a key at once, in whatever order they are done.
     AtOnce(u32),
+    /// First in, first out for each queue, which one consumer has at a time: no lanes (`members.rs`).
+    ByQueue,
 }
 
 impl Order {
     /// How many of one key may be in consumers' hands.
     const fn width(self) -> u32 {
         match self {
-            Self::Free => u32::MAX,
+            Self::Free | Self::ByQueue => u32::MAX,
             Self::PerKey => 1,
             Self::AtOnce(most) => most,
         }
@@ -34,9 +36,13 @@ impl Order {
         matches!(self, Self::Free)
     }
 
+    pub(super) const fn is_by_queue(self) -> bool {
+        matches!(self, Self::ByQueue)
+    }
+
     /// Whether what failed keeps those behind it waiting.
     pub(super) const fn is_strict(self) -> bool {
-        matches!(self, Self::PerKey)
+        matches!(self, Self::PerKey | Self::ByQueue)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::progress::Failed;
 use crate::sync::Ordering;
 
 use super::find::{Position, State};
-use super::{Dispatch, Held, Place, Spot};
+use super::{By, Dispatch, Held, Place, Spot};
 
 /// So often a message is given back before it has to wait.
 const DROPS: u32 = 16;
@@ -24,7 +24,7 @@ impl Dispatch {
     }
 
     /// Messages that were found, and that nobody took.
-    pub(super) fn not_taken(&self, spots: impl Iterator<Item = Spot>) {
+    pub(super) fn not_taken(&self, spots: impl Iterator<Item = Spot>, by: By) {
         let mut spots = spots.peekable();
         if spots.peek().is_none() {
             return;
@@ -33,7 +33,11 @@ impl Dispatch {
         let mut there = 0;
         for Spot { place, epoch } in spots {
             there += 1;
-            if !self.is_stale(place.0, epoch) {
+            if self.is_by_queue() {
+                if state.members.back(place, by) {
+                    self.comes_again(&mut state, place);
+                }
+            } else if !self.is_stale(place.0, epoch) {
                 state.again(place);
             }
         }
@@ -54,7 +58,11 @@ impl Dispatch {
             return;
         }
         let mut state = self.state.lock();
-        if self.is_stale(queue, held.epoch) {
+        if self.is_by_queue() {
+            if !self.comes_back(&mut state, held) {
+                return;
+            }
+        } else if self.is_stale(queue, held.epoch) {
             return;
         }
         let drops = state.drops.entry(held.place).or_default();
@@ -67,7 +75,8 @@ impl Dispatch {
         } else {
             let wait = DROP_WAIT.saturating_mul(1_u32.checked_shl(over - 1).unwrap_or(u32::MAX));
             state.parked.insert(self.store.clock.now() + wait.min(DROP_WAIT_MAX), held.place);
-            self.rouse(state, 0);
+            state.members.waits(held.place);
+            self.rouse(state, usize::from(self.is_by_queue()));
         }
     }
 
@@ -116,6 +125,14 @@ impl Dispatch {
         })?;
         self.forget_drops(queue, offset..offset + 1);
         let mut state = self.state.lock();
+        if self.is_by_queue() {
+            if self.comes_back(&mut state, held) {
+                self.comes_again(&mut state, held.place);
+            }
+            self.rouse_for(state, held);
+            self.store.acknowledged();
+            return Ok(failed);
+        }
         let mut next = 0;
         if !self.is_stale(queue, held.epoch) {
             next = self.park(&mut state, held.place, failed);
@@ -138,8 +155,13 @@ impl Dispatch {
     }
 
     /// A message that is not there any more, or never was.
-    pub(super) fn gone(&self, Spot { place, epoch }: Spot) {
-        if !self.terms.order.is_free() {
+    pub(super) fn gone(&self, Spot { place, epoch }: Spot, by: By) {
+        if self.is_by_queue() {
+            let mut state = self.state.lock();
+            state.members.back(place, by);
+            let next = state.members.is_awaited(place.0);
+            self.rouse(state, usize::from(next));
+        } else if !self.terms.order.is_free() {
             let mut state = self.state.lock();
             // After a move the lane is somebody else's.
             let moved = self.is_stale(place.0, epoch);
@@ -158,7 +180,8 @@ impl Dispatch {
         let parked = state.parked.take_before((queue, min));
         state.drops.retain(|place, _| place.0 != queue || place.1 >= min);
         for offset in returned.into_iter().chain(parked) {
-            if self.leave_lane(state, (queue, offset)) > 0 {
+            state.members.waits_no_more((queue, offset));
+            if self.leave_lane(state, (queue, offset)) > 0 || self.is_by_queue() {
                 // More may come than whoever looks here takes.
                 state.parked.tell();
             }
@@ -187,7 +210,13 @@ impl Dispatch {
         let written = self.store.progress.ack_held(self.cursor(queue)?, held.token, from..to);
         self.store.progressed(written)?;
         self.forget_drops(queue, from..to);
-        if !self.terms.order.is_free() {
+        if self.is_by_queue() {
+            let mut state = self.state.lock();
+            for offset in from..to {
+                state.members.back((queue, offset), held.by);
+            }
+            self.rouse_for(state, held);
+        } else if !self.terms.order.is_free() {
             let mut state = self.state.lock();
             let mut next = 0;
             if !self.is_stale(queue, held.epoch) {
@@ -214,6 +243,7 @@ impl Dispatch {
         if let Some(until) = until {
             self.lease_ends(until);
         }
+        self.lives(held.by.member, None);
         Ok(())
     }
 
@@ -257,6 +287,7 @@ impl Dispatch {
             state.parked.clear(queue);
             state.drops.retain(|place, _| place.0 != queue);
             state.lanes.clear(queue);
+            state.members.clear(queue);
             // Those behind are met in their turn.
             for (failed, known) in cursor.all_failed() {
                 if failed < offset {

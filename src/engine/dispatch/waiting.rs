@@ -12,7 +12,7 @@ use crate::store::topics::OwnedSleeper;
 use crate::sync::{Arc, MutexGuard, Ordering};
 
 use super::find::{Look, State};
-use super::{Dispatch, Found};
+use super::{By, Dispatch, Found};
 
 /// How long a receiver waits. The clock is read when it has to.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ impl Dispatch {
         loop {
             self.store.check_open()?;
             self.end_leases();
+            self.end_memberships();
             let mut state = self.state.lock();
             match self.find_all(&mut state, max, found) {
                 Ok(Look::Found { more }) => {
@@ -98,7 +99,7 @@ impl Dispatch {
                         return Ok(false);
                     }
                     let _asleep = self.topic.sleep();
-                    if let Lack::Sleep(due) = self.look_again(&mut state, wait) {
+                    if let Lack::Sleep(due) = self.look_again(&mut state, wait, found.by) {
                         let _ = self.ready.wait_until(&mut state, due);
                     }
                 }
@@ -112,14 +113,15 @@ impl Dispatch {
     }
 
     /// The last look of somebody who counts as asleep. What it finds is left for the next one.
-    fn look_again(&self, state: &mut State, wait: &mut Wait) -> Lack {
+    fn look_again(&self, state: &mut State, wait: &mut Wait, by: By) -> Lack {
         // A failure is told to those who count as asleep: one that came before is met by another look.
-        if self.is_anything_there(state) || self.store.check_writable().is_err() {
+        if self.is_anything_there(state, by) || self.store.check_writable().is_err() {
             return Lack::Look;
         }
         let lease = self.first_lease.load(Ordering::SeqCst);
         let lease = (lease < u64::MAX).then(|| self.began + Duration::from_millis(lease));
-        let due = [state.parked.first(), lease].into_iter().flatten().min();
+        let other = state.members.sleeps(by.member);
+        let due = [state.parked.first(), lease, other].into_iter().flatten().min();
         let deadline = wait.deadline(&self.store).os;
         Lack::Sleep(due.map_or(deadline, |due| self.store.clock.os(due).min(deadline)))
     }
@@ -152,6 +154,7 @@ impl Dispatch {
         loop {
             self.store.check_open()?;
             self.end_leases();
+            self.end_memberships();
             let _old = asleep.get_up();
             let mut state = self.state.lock();
             match self.find_all(&mut state, max, found) {
@@ -183,7 +186,9 @@ impl Dispatch {
                         return Poll::Ready(Ok(false));
                     }
                     asleep.sleeper = Some(self.topic.sleep_on());
-                    let Lack::Sleep(due) = self.look_again(&mut state, wait) else { continue };
+                    let Lack::Sleep(due) = self.look_again(&mut state, wait, found.by) else {
+                        continue;
+                    };
                     asleep.lie_down(&mut state, mine.clone());
                     drop(state);
                     let endless =
@@ -232,6 +237,9 @@ impl Dispatch {
         if state.parked.take_sooner() {
             return self.rouse_all(state);
         }
+        if self.is_by_queue() && messages > 0 {
+            return self.rouse_members(state);
+        }
         let threads = (0..messages).take_while(|_| self.ready.notify_one()).count();
         let mut woken = Vec::new();
         while woken.len() < messages - threads
@@ -241,15 +249,26 @@ impl Dispatch {
         }
         drop(state);
         // Without the lock: a future may be polled on the spot.
-        wake_all(woken.into_iter().map(|(_, waker)| waker));
+        wake_all(woken.into_iter().map(|(.., waker)| waker));
     }
 
     pub(super) fn rouse_all(&self, mut state: MutexGuard<'_, State>) {
         self.ready.notify_all();
         let futures = std::mem::take(&mut state.futures);
         let watching = std::mem::take(&mut state.watching);
+        self.are_awake(&mut state, &futures);
         drop(state);
-        wake_all(futures.into_iter().chain(watching).map(|(_, waker)| waker));
+        let waiting = futures.into_iter().map(|(.., waker)| waker);
+        wake_all(waiting.chain(watching.into_iter().map(|(_, waker)| waker)));
+    }
+
+    /// Wakes all who take messages: one is for whoever has its queue.
+    fn rouse_members(&self, mut state: MutexGuard<'_, State>) {
+        self.ready.notify_all();
+        let futures = std::mem::take(&mut state.futures);
+        self.are_awake(&mut state, &futures);
+        drop(state);
+        wake_all(futures.into_iter().map(|(.., waker)| waker));
     }
 
     pub(super) fn wake_one(&self) {
@@ -286,6 +305,10 @@ impl Dispatch {
         }
         let now_ms = self.store.clock.wall_ms();
         for cursor in &self.cursors {
+            if self.is_by_queue() {
+                self.end_leases_in_turn(cursor, now, now_ms);
+                continue;
+            }
             let epoch = cursor.epoch();
             let expired = self.store.progress.expire(cursor, now, now_ms);
             if let Some(next) = cursor.first_lease() {
@@ -320,10 +343,11 @@ pub(crate) struct Asleep {
     timer: Timer,
     /// It was woken, and waits for the disk: a message is there for somebody.
     owes: bool,
+    by: By,
 }
 
 impl Asleep {
-    pub(crate) fn new(dispatch: &Arc<Dispatch>) -> Self {
+    pub(crate) fn new(dispatch: &Arc<Dispatch>, by: By) -> Self {
         Self {
             dispatch: Arc::clone(dispatch),
             number: None,
@@ -331,7 +355,17 @@ impl Asleep {
             sleeper: None,
             timer: Timer::default(),
             owes: false,
+            by,
         }
+    }
+
+    pub(super) fn by(&self) -> By {
+        self.by
+    }
+
+    /// What is taken from now on is taken together.
+    pub(crate) fn take_for(&mut self, batch: By) {
+        self.by = batch;
     }
 
     /// It goes on later: if it does not, somebody else has to.
@@ -342,7 +376,8 @@ impl Asleep {
     fn lie_down(&mut self, state: &mut State, waker: Waker) {
         let number = state.next_future;
         state.next_future += 1;
-        state.futures.push_back((number, waker));
+        state.futures.push_back((number, self.by.member, waker));
+        self.dispatch.lies_down(state, self.by);
         self.number = Some(number);
     }
 
@@ -361,8 +396,10 @@ impl Dispatch {
     fn forget(&self, number: u64) -> Option<Waker> {
         let mut state = self.state.lock();
         // They lie in the order in which they came.
-        let at = state.futures.binary_search_by_key(&number, |(known, _)| *known).ok()?;
-        state.futures.remove(at).map(|(_, waker)| waker)
+        let at = state.futures.binary_search_by_key(&number, |(known, ..)| *known).ok()?;
+        let (_, member, waker) = state.futures.remove(at)?;
+        self.gets_up(&mut state, member);
+        Some(waker)
     }
 
     fn forget_watching(&self, number: u64) -> Option<Waker> {
@@ -385,5 +422,7 @@ impl Drop for Asleep {
             // It was woken for a message that it does not take.
             self.dispatch.wake_one();
         }
+        // Nobody may have watched over it, as long as it waited.
+        self.dispatch.lives(self.by.member, None);
     }
 }

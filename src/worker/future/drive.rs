@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::codec::Decode;
 use crate::consumer::Handle;
 use crate::engine::Engine;
-use crate::engine::join::Seat;
+use crate::engine::member::Member;
 use crate::error::{ErrorKind, Result};
 use crate::flush::Timer;
 use crate::handler::{Cancel, HandlerError, Job, Outcome, Push, WorkerEvent};
@@ -49,18 +49,19 @@ impl<T: ?Sized, C, F, Fut> Drive<T, C, F, Fut> {
     pub(super) fn new(
         engine: &Arc<Engine>,
         board: &Arc<Board>,
-        seat: &Arc<Seat>,
+        member: Member,
         push: &Push,
         handler: F,
     ) -> Self {
-        let leased = seat.terms().lease.is_some() && !push.redeliver;
+        let leased = member.terms().lease.is_some() && !push.redeliver;
+        let timeout = push.timeout.min(LONGEST_WAIT);
         Self {
             _engine: Arc::clone(engine),
             board: Arc::clone(board),
             handler,
             slots: Slots::new(push.concurrency),
-            intake: Intake::new(seat, Bell::waker(board, What::Intake)),
-            timeout: push.timeout.min(LONGEST_WAIT),
+            intake: Intake::new(member, timeout, Bell::waker(board, What::Intake)),
+            timeout,
             hold: leased.then_some(Duration::MAX),
             alarm: Timer::default(),
             alarm_at: None,

@@ -5,19 +5,20 @@ use std::time::{Duration, Instant};
 
 use crate::consumer::Handle;
 use crate::engine::dispatch::{Asleep, Wait};
-use crate::engine::join::Seat;
+use crate::engine::member::Member;
 use crate::error::{Error, ErrorKind};
 use crate::flush::Timer;
 use crate::handler::{Events, WorkerEvent};
 use crate::options::LONGEST_WAIT;
-use crate::sync::Arc;
 
 /// How long it waits before it reads again what could not be read, at first and at most.
 const UNREADABLE_WAIT: Duration = Duration::from_millis(10);
 const UNREADABLE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 pub(super) struct Intake {
-    seat: Arc<Seat>,
+    member: Member,
+    /// How long its handlers may take.
+    patience: Duration,
     wait: Wait,
     asleep: Asleep,
     waker: Waker,
@@ -31,11 +32,12 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(seat: &Arc<Seat>, waker: Waker) -> Self {
+    pub(super) fn new(member: Member, patience: Duration, waker: Waker) -> Self {
         Self {
-            seat: Arc::clone(seat),
             wait: Wait::up_to(LONGEST_WAIT),
-            asleep: Asleep::new(seat),
+            asleep: member.asleep(member.batch()),
+            member,
+            patience,
             waker,
             hungry: true,
             paused: false,
@@ -64,23 +66,31 @@ impl Intake {
     }
 
     /// Gets up; what it was woken for is somebody else's.
-    pub(super) fn leave(&mut self) {
-        self.asleep = Asleep::new(&self.seat);
+    fn get_up(&mut self) {
+        self.asleep = self.member.asleep(self.member.batch());
         self.hungry = true;
+        // Its handlers go on.
+        self.member.is_busy_for(self.patience);
+    }
+
+    /// Nothing is taken any more.
+    pub(super) fn leave(&mut self) {
+        self.get_up();
+        self.member.leave();
     }
 
     /// While it is paused, it waits for nothing but the end.
     pub(super) fn pause(&mut self, paused: bool) {
         if self.paused != paused {
             self.paused = paused;
-            self.leave();
+            self.get_up();
         }
     }
 
     /// Learns that nothing comes any more, though it takes nothing.
     pub(super) fn look_for_the_end(&mut self, events: &Events) {
         if self.paused && self.hungry && self.ended.is_none() {
-            match self.seat.poll_end(&mut self.asleep, &self.waker) {
+            match self.member.poll_end(&mut self.asleep, &self.waker) {
                 Poll::Ready(why) => self.end(why, events),
                 Poll::Pending => self.hungry = false,
             }
@@ -90,13 +100,20 @@ impl Intake {
     /// Takes up to `max` messages.
     pub(super) fn take(&mut self, max: usize, events: &Events) -> Vec<Handle> {
         let mut handles = Vec::new();
+        // Handlers beside each other each have a queue of their own.
+        let max = if self.member.has_own_queues() { max.min(1) } else { max };
         while self.is_hungry() && handles.is_empty() {
-            let mut put = |message, held| handles.push(Handle::new(message, held, &self.seat));
+            let seat = self.member.seat();
+            let mut put = |message, held| handles.push(Handle::new(message, held, seat));
             let asleep = (&mut self.asleep, &self.waker);
-            match self.seat.poll_take(max, &mut self.wait, asleep, &mut put) {
+            match self.member.poll_take(max, &mut self.wait, asleep, &mut put) {
                 Poll::Pending => self.hungry = false,
                 Poll::Ready(Ok(0)) => self.wait = Wait::up_to(LONGEST_WAIT),
-                Poll::Ready(Ok(_)) => self.unreadable_wait = UNREADABLE_WAIT,
+                Poll::Ready(Ok(_)) => {
+                    self.unreadable_wait = UNREADABLE_WAIT;
+                    self.asleep.take_for(self.member.batch());
+                    self.member.is_busy_for(self.patience);
+                }
                 Poll::Ready(Err(e)) => self.failed(e, events),
             }
         }
@@ -108,17 +125,17 @@ impl Intake {
             self.end(error, events);
             return;
         }
-        let topic = self.seat.topic().name();
+        let topic = self.member.topic().name();
         events.tell(&WorkerEvent::Unreadable { topic, error: &error });
         // A damaged one is passed over from now on.
         if error.kind() != ErrorKind::Corrupt {
             let at = self.read_again_at();
-            self.hungry = self.seat.store().remind(&mut self.read_again, at, &self.waker);
+            self.hungry = self.member.store().remind(&mut self.read_again, at, &self.waker);
         }
     }
 
     fn read_again_at(&mut self) -> Instant {
-        let at = self.seat.store().clock.os_now() + self.unreadable_wait;
+        let at = self.member.store().clock.os_now() + self.unreadable_wait;
         self.unreadable_wait = (self.unreadable_wait * 2).min(UNREADABLE_WAIT_MAX);
         at
     }
@@ -128,12 +145,12 @@ impl Intake {
             events.tell(&WorkerEvent::Stopped { error: &why });
         }
         self.ended = Some(why);
-        self.leave();
+        self.get_up();
     }
 }
 
 impl Drop for Intake {
     fn drop(&mut self) {
-        self.seat.store().forget(&mut self.read_again);
+        self.member.store().forget(&mut self.read_again);
     }
 }

@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 
 use crate::codec::Decode;
 use crate::consumer::ConsumerBuilder;
+use crate::engine::member::Member;
 use crate::error::{Error, Result};
 use crate::handler::{HandlerError, Job, Outcome};
 use crate::sync::Arc;
@@ -108,9 +109,9 @@ impl<T: ?Sized + 'static, C: Decode<T> + 'static> ConsumerBuilder<T, C> {
                 "a middleware stands around handlers on threads: it cannot stand around a future",
             ));
         }
-        let seat = self.join()?;
+        let member = Member::join(self.join()?);
         let board = Board::new(engine.store(), push.events.clone());
-        let drive = Drive::<T, C, F, Fut>::new(&engine, &board, &seat, &push, handler);
+        let drive = Drive::<T, C, F, Fut>::new(&engine, &board, member, &push, handler);
         Ok((Control::new(&board), Work { board, drive: Box::pin(drive) }))
     }
 }

@@ -1,0 +1,198 @@
+//! Groups that are ordered by queue, from outside: who has which queue, and who takes over.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use pocketmq::{Consumer, ConsumerBuilder, ErrorKind, Queue, Retry, Topic};
+
+const NUMBERS: Topic<u64> = Topic::new("numbers");
+const LONG: Duration = Duration::from_secs(3600);
+
+fn group(queue: &Queue) -> ConsumerBuilder<u64> {
+    queue.consumer(NUMBERS, "g").ordered_by_queue()
+}
+
+fn send(queue: &Queue, to: u32, numbers: std::ops::Range<u64>) {
+    let producer = queue.producer(NUMBERS).unwrap();
+    for number in numbers {
+        producer.message(&number).queue(to).send().unwrap();
+    }
+}
+
+fn queues(consumer: &Consumer<u64>) -> Vec<u32> {
+    consumer.queues().into_iter().map(Into::into).collect()
+}
+
+/// A topic's first queue is the first consumer's, and it holds a message of it.
+fn holding(
+    queue: &Queue,
+    heartbeat: Duration,
+) -> (Consumer<u64>, pocketmq::Delivery<u64>, Consumer<u64>) {
+    let group = || group(queue).heartbeat_timeout(heartbeat);
+    let (first, second) = (group().pull().unwrap(), group().pull().unwrap());
+    assert!(queues(&first).contains(&0));
+    send(queue, 0, 0..1);
+    let held = first.recv(Duration::ZERO).unwrap().unwrap();
+    (first, held, second)
+}
+
+#[test]
+fn a_thread_that_sleeps_gets_the_queues_of_a_consumer_that_does_not_answer() {
+    let queue = Queue::in_memory().unwrap();
+    let (_dead, held, other) = holding(&queue, Duration::from_millis(50));
+    let again = other.recv(LONG).unwrap().unwrap();
+    assert_eq!((*again, again.attempt()), (0, 1));
+    assert_eq!(held.ack().unwrap_err().kind(), ErrorKind::Stale);
+    again.ack().unwrap();
+    queue.close().unwrap();
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn a_future_that_waits_gets_the_queues_of_a_consumer_that_does_not_answer() {
+    let queue = Queue::in_memory().unwrap();
+    let (_dead, held, other) = holding(&queue, Duration::from_millis(50));
+    let again = block_on(other.recv_async(LONG)).unwrap().unwrap();
+    assert_eq!(held.ack().unwrap_err().kind(), ErrorKind::Stale);
+    again.ack().unwrap();
+    queue.close().unwrap();
+}
+
+#[test]
+fn one_that_sleeps_notices_the_death_of_one_that_woke_up_after_it_fell_asleep() {
+    let queue = Queue::in_memory().unwrap();
+    let group = || group(&queue).heartbeat_timeout(Duration::from_millis(200));
+    let (dies, other) = (group().pull().unwrap(), group().pull().unwrap());
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| other.recv(LONG).unwrap().unwrap().ack());
+        // Both sleep, or are about to: nobody has an alarm.
+        let dies = scope.spawn(|| dies.recv(LONG).unwrap().unwrap());
+        send(&queue, 0, 0..1);
+        let held = dies.join().unwrap();
+        other.join().unwrap().unwrap();
+        assert_eq!(held.ack().unwrap_err().kind(), ErrorKind::Stale);
+    });
+    queue.close().unwrap();
+}
+
+#[test]
+fn a_consumer_that_is_dropped_leaves_its_queues_to_one_that_sleeps() {
+    let queue = Queue::in_memory().unwrap();
+    let (first, held, second) = holding(&queue, LONG);
+    std::thread::scope(|scope| {
+        let second = scope.spawn(move || *second.recv(LONG).unwrap().unwrap());
+        drop(first);
+        drop(held);
+        assert_eq!(second.join().unwrap(), 0);
+    });
+    queue.close().unwrap();
+}
+
+#[test]
+fn the_threads_of_a_worker_have_queues_of_their_own_and_keep_each_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::options().default_queues(6).open(dir.path()).unwrap();
+    let watcher = group(&queue).retry(Retry::fixed(Duration::ZERO)).pull().unwrap();
+    let count = queues(&watcher).len();
+    for to in 0..u32::try_from(count).unwrap() {
+        send(&queue, to, 0..50);
+    }
+    let (told, heard) = channel();
+    let busy = Mutex::new(vec![false; count]);
+    let worker = group(&queue).retry(Retry::fixed(Duration::ZERO)).concurrency(3);
+    let worker = worker.run(move |number| {
+        let at = number.message().queue().get() as usize;
+        assert!(!std::mem::replace(&mut busy.lock().unwrap()[at], true), "two are in a queue");
+        let fails = number.attempt() == 1 && **number % 7 == 0;
+        busy.lock().unwrap()[at] = false;
+        if fails {
+            return Err("once more".into());
+        }
+        told.send((at, **number))?;
+        Ok(())
+    });
+    let worker = worker.unwrap();
+    assert!(queues(&watcher).len() < count, "it shares with the threads");
+    drop(watcher);
+    let mut next = vec![0; count];
+    for (at, number) in heard.iter().take(count * 50) {
+        assert_eq!(number, next[at]);
+        next[at] += 1;
+    }
+    assert!(worker.shutdown(LONG).unwrap().unfinished.is_empty());
+    queue.close().unwrap();
+}
+
+#[test]
+fn a_batch_that_fails_in_a_worker_counts_as_an_attempt_of_each_and_comes_again_in_order() {
+    let queue = Queue::in_memory().unwrap();
+    send(&queue, 0, 0..4);
+    let (told, heard) = channel();
+    let worker = group(&queue).retry(Retry::fixed(Duration::ZERO));
+    let worker = worker.run_batch(4, Duration::ZERO, move |numbers| {
+        let batch: Vec<_> = numbers.iter().map(|number| (**number, number.attempt())).collect();
+        told.send(batch)?;
+        if numbers.iter().any(|number| number.attempt() == 1) {
+            Err("all again".into())
+        } else {
+            Ok(())
+        }
+    });
+    let worker = worker.unwrap();
+    let first: Vec<_> = heard.iter().flatten().take(4).collect();
+    assert_eq!(first, [(0, 1), (1, 1), (2, 1), (3, 1)]);
+    let second: Vec<_> = heard.iter().flatten().take(4).collect();
+    assert_eq!(second, [(0, 2), (1, 2), (2, 2), (3, 2)]);
+    assert!(worker.shutdown(LONG).unwrap().unfinished.is_empty());
+    queue.close().unwrap();
+}
+
+#[test]
+fn a_handler_that_hangs_loses_its_queue_after_its_time() {
+    let queue = Queue::in_memory().unwrap();
+    send(&queue, 0, 0..1);
+    let group = || group(&queue).heartbeat_timeout(Duration::from_millis(20));
+    let (begun, has_begun) = channel();
+    let (let_go, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let worker = group().handler_timeout(Duration::from_millis(100)).run(move |_| {
+        begun.send(())?;
+        held.lock().unwrap().recv().unwrap();
+        Ok(())
+    });
+    let worker = worker.unwrap();
+    has_begun.recv().unwrap();
+    let other = group().pull().unwrap();
+    let again = other.recv(LONG).unwrap().unwrap();
+    assert_eq!((*again, worker.stats().running), (0, 1));
+    let_go.send(()).unwrap();
+    assert!(worker.shutdown(LONG).unwrap().unfinished.is_empty());
+    assert_eq!(worker.stats().handled, 0, "it came too late");
+    again.ack().unwrap();
+    queue.close().unwrap();
+}
