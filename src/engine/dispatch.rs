@@ -14,33 +14,34 @@ mod few;
 mod find;
 mod lanes;
 mod members;
+mod run;
 mod settle;
 mod strategy;
+mod terms;
 mod waiting;
 
 use std::ops::Range;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::consumequeue::format::Unit;
 use crate::error::{Error, ErrorKind, Result};
-use crate::filter::Filter;
 use crate::observe::{GroupMeter, Names};
 use crate::progress::{Cursor, Failed};
-use crate::retry::Retry;
 use crate::store::Store;
 use crate::store::message::Message;
 use crate::store::topics::{Listener, Topic};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Weak};
 
-use few::Few;
 use find::State;
+use run::{Found, Run};
 
 pub(crate) use lanes::Order;
 pub(crate) use members::By;
+pub(crate) use terms::Terms;
 pub(crate) use waiting::{Asleep, Wait};
 
 pub use strategy::Strategy;
+pub use terms::DEFAULT_HEARTBEAT_TIMEOUT;
 
 /// A message's place in its topic.
 pub(crate) type Place = (u32, u64);
@@ -63,61 +64,6 @@ pub(crate) struct Held {
     /// How it failed before.
     pub(crate) failed: Failed,
     pub(crate) by: By,
-}
-
-/// What all consumers of a group agree on in a topic.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Terms {
-    pub(crate) filter: Filter,
-    pub(crate) retry: Retry,
-    /// How long a consumer may hold a message.
-    pub(crate) lease: Option<Duration>,
-    /// After so many deaths of the process with a message in hand, it is set aside.
-    pub(crate) deaths: u32,
-    pub(crate) order: Order,
-    /// How consumers share the queues, if they do.
-    pub(crate) strategy: Strategy,
-    /// How long a consumer that has queues of its own may give no sign of life.
-    pub(crate) heartbeat: Duration,
-}
-
-/// How long a consumer of a group that is [ordered by queue](crate::ConsumerBuilder::ordered_by_queue) counts as alive after it was last heard of,
-/// unless [`ConsumerBuilder::heartbeat_timeout`](crate::ConsumerBuilder::heartbeat_timeout) says otherwise.
-pub const DEFAULT_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
-
-impl Default for Terms {
-    fn default() -> Self {
-        Self {
-            filter: Filter::all(),
-            retry: Retry::default(),
-            lease: None,
-            deaths: u32::MAX,
-            order: Order::Free,
-            strategy: Strategy::default(),
-            heartbeat: DEFAULT_HEARTBEAT_TIMEOUT,
-        }
-    }
-}
-
-impl Terms {
-    /// Whether a message with these failures is not handed out any more.
-    pub(crate) fn sets_aside(&self, failed: Failed) -> bool {
-        failed.deaths >= self.deaths || self.retry.is_over(failed.attempts)
-    }
-
-    /// How another consumer's terms differ.
-    pub(crate) fn difference(&self, other: &Self) -> Option<&'static str> {
-        let same = [
-            (self.filter == other.filter, "filter"),
-            (self.retry == other.retry, "retries"),
-            (self.lease == other.lease, "lease"),
-            (self.deaths == other.deaths, "poison guard"),
-            (self.order == other.order, "order"),
-            (self.strategy == other.strategy, "strategy"),
-            (self.heartbeat == other.heartbeat, "heartbeat time-out"),
-        ];
-        same.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
-    }
 }
 
 /// The messages of one topic for one group.
@@ -415,37 +361,6 @@ impl Dispatch {
             out(message, Held { place, epoch, token: taken.token, failed, by });
         }
         Ok(count)
-    }
-}
-
-/// What a look at the queues brought.
-#[derive(Debug, Default)]
-struct Found {
-    /// Who looks.
-    by: By,
-    units: Few<(Spot, Unit)>,
-    /// Queue, epoch and offsets of what the filter does not want.
-    passed: Vec<(u32, u64, Range<u64>)>,
-}
-
-/// Messages that follow each other in a queue, loaded.
-#[derive(Debug, Default)]
-struct Run {
-    first: Option<Spot>,
-    messages: Few<Message>,
-}
-
-impl Run {
-    fn goes_on_with(&self, spot: Spot) -> bool {
-        self.first.is_some_and(|Spot { place: (queue, first), epoch }| {
-            let next = first + u64::try_from(self.messages.len()).unwrap_or(0);
-            epoch == spot.epoch && (queue, next) == spot.place
-        })
-    }
-
-    fn add(&mut self, spot: Spot, message: Message) {
-        self.first.get_or_insert(spot);
-        self.messages.push(message);
     }
 }
 
