@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
-use pocketmq::{Consumer, ConsumerBuilder, ErrorKind, Queue, Retry, Topic};
+use pocketmq::{Consumer, ConsumerBuilder, ErrorKind, Job, Queue, Retry, Strategy, Topic};
 
 const NUMBERS: Topic<u64> = Topic::new("numbers");
 const LONG: Duration = Duration::from_secs(3600);
@@ -145,6 +145,134 @@ fn the_threads_of_a_worker_have_queues_of_their_own_and_keep_each_in_order() {
         next[at] += 1;
     }
     assert!(worker.shutdown(LONG).unwrap().unfinished.is_empty());
+    queue.close().unwrap();
+}
+
+#[test]
+fn the_threads_of_a_worker_of_several_topics_keep_every_queue_of_each_in_order() {
+    const OTHERS: Topic<u64> = Topic::new("others");
+    let queue = Queue::options().default_queues(3).in_memory().unwrap();
+    let others = queue.producer(OTHERS).unwrap();
+    for to in 0..3 {
+        send(&queue, to, 0..30);
+        for number in 0..30 {
+            others.message(&number).queue(to).send().unwrap();
+        }
+    }
+    let (told, heard) = channel();
+    let handler = |topic: usize| {
+        let told = told.clone();
+        move |number: &Job<u64>| {
+            if number.attempt() == 1 && (**number).is_multiple_of(7) {
+                return Err("once more".into());
+            }
+            told.send((topic, number.message().queue().get() as usize, **number))?;
+            Ok(())
+        }
+    };
+    let worker = queue.worker("g").retry(Retry::fixed(Duration::ZERO)).ordered_by_queue();
+    let worker = worker.strategy(Strategy::Circle).heartbeat_timeout(LONG).concurrency(4);
+    let worker = worker.on(NUMBERS, handler(0)).on(OTHERS, handler(1)).run().unwrap();
+    let same = || group(&queue).retry(Retry::fixed(Duration::ZERO)).strategy(Strategy::Circle);
+    let watcher = same().heartbeat_timeout(LONG).pull().unwrap();
+    assert!(queues(&watcher).len() < 3, "it shares with the threads");
+    assert_eq!(same().pull().unwrap_err().kind(), ErrorKind::InvalidArgument, "its heartbeat");
+    drop(watcher);
+    let mut next = [[0; 3]; 2];
+    for (topic, at, number) in heard.iter().take(2 * 3 * 30) {
+        assert_eq!(number, next[topic][at]);
+        next[topic][at] += 1;
+    }
+    assert!(worker.shutdown(LONG).unwrap().unfinished.is_empty());
+    let alone = queue.worker("h").strategy(Strategy::Circle).on(NUMBERS, handler(0)).run();
+    assert_eq!(alone.unwrap_err().kind(), ErrorKind::InvalidArgument, "it goes with its order");
+    queue.close().unwrap();
+}
+
+/// Gives others some turns.
+async fn others_first() {
+    let mut turns = 9;
+    std::future::poll_fn(|cx| {
+        if turns == 0 {
+            return Poll::Ready(());
+        }
+        turns -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[test]
+fn handlers_that_are_futures_run_beside_each_other_for_different_queues_only() {
+    let queue = Queue::options().default_queues(3).in_memory().unwrap();
+    for to in 0..3 {
+        send(&queue, to, 0..20);
+    }
+    let (told, heard) = channel();
+    let busy = Arc::new(Mutex::new([false; 3]));
+    let watched = Arc::clone(&busy);
+    let (control, work) = group(&queue)
+        .retry(Retry::fixed(Duration::ZERO))
+        .concurrency(8)
+        .run_async(move |number| {
+            let (told, busy) = (told.clone(), Arc::clone(&busy));
+            async move {
+                let at = number.message().queue().get() as usize;
+                assert!(!std::mem::replace(&mut busy.lock().unwrap()[at], true), "two are in it");
+                others_first().await;
+                let together = busy.lock().unwrap().iter().filter(|busy| **busy).count();
+                busy.lock().unwrap()[at] = false;
+                if number.attempt() == 1 && *number % 7 == 0 {
+                    return Err("once more".into());
+                }
+                told.send((at, *number, together))?;
+                Ok(())
+            }
+        })
+        .unwrap();
+    let drive = std::thread::spawn(|| block_on(work));
+    let (mut next, mut together) = ([0; 3], 0);
+    for (at, number, busy) in heard.iter().take(3 * 20) {
+        assert_eq!(number, next[at]);
+        next[at] += 1;
+        together = together.max(busy);
+    }
+    assert_eq!(together, 3, "each queue has a handler");
+    assert!(block_on(control.shutdown(LONG)).unwrap().unfinished.is_empty());
+    drive.join().unwrap().unwrap();
+    assert_eq!((control.stats().panicked, *watched.lock().unwrap()), (0, [false; 3]));
+    queue.close().unwrap();
+}
+
+#[test]
+fn a_work_that_has_ended_leaves_its_queues_though_its_future_is_still_there() {
+    let queue = Queue::in_memory().unwrap();
+    let (control, mut work) = group(&queue).run_async(|_| async { Ok(()) }).unwrap();
+    let other = group(&queue).pull().unwrap();
+    assert!(queues(&other).is_empty(), "it is the work's");
+    let ends = control.shutdown(LONG);
+    block_on(&mut work).unwrap();
+    assert!(block_on(ends).unwrap().unfinished.is_empty());
+    assert_eq!(queues(&other), [0]);
+    drop(work);
+    queue.close().unwrap();
+}
+
+#[cfg(feature = "stream")]
+#[test]
+fn a_stream_goes_on_with_a_queue_when_the_message_before_is_settled() {
+    use futures_lite::{StreamExt, future::poll_once};
+
+    let queue = Queue::in_memory().unwrap();
+    send(&queue, 0, 0..3);
+    let mut numbers = group(&queue).pull().unwrap().stream();
+    for expected in 0..3 {
+        let number = block_on(numbers.next()).unwrap().unwrap();
+        assert_eq!(*number, expected);
+        assert!(block_on(poll_once(numbers.next())).is_none(), "it is in hand");
+        number.ack().unwrap();
+    }
     queue.close().unwrap();
 }
 

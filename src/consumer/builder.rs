@@ -131,8 +131,9 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
         Ok(Consumer::new(engine, Member::join(self.join()?)))
     }
 
-    pub(crate) fn terms(mut self, terms: Terms) -> Self {
+    pub(crate) fn terms(mut self, terms: Terms, ordering: Ordering) -> Self {
         self.terms = terms;
+        self.ordering = ordering;
         self
     }
 

@@ -24,6 +24,7 @@ use crate::options::LONGEST_WAIT;
 use crate::sync::Arc;
 
 pub(crate) use delivery::{Handle, Overtaking};
+pub(crate) use ordering::Ordering;
 
 pub use crate::engine::dispatch::{DEFAULT_HEARTBEAT_TIMEOUT, Strategy};
 pub use crate::engine::join::Start;

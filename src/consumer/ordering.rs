@@ -3,20 +3,31 @@
 use std::time::Duration;
 
 use crate::codec::Decode;
-use crate::engine::dispatch::{Order, Strategy};
+use crate::engine::dispatch::{Order, Strategy, Terms};
 use crate::error::{Error, Result};
 use crate::options::LONGEST_WAIT;
 
 use super::ConsumerBuilder;
 
 /// What was asked for that goes with one order only.
-#[derive(Debug, Default)]
-pub(super) struct Ordering {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ordering {
     of_queues: Option<&'static str>,
     no_heartbeat: bool,
 }
 
 impl Ordering {
+    pub(crate) fn strategy(&mut self, terms: &mut Terms, strategy: Strategy) {
+        terms.strategy = strategy;
+        self.of_queues = Some("strategy");
+    }
+
+    pub(crate) fn heartbeat_timeout(&mut self, terms: &mut Terms, timeout: Duration) {
+        terms.heartbeat = timeout.min(LONGEST_WAIT);
+        self.no_heartbeat = timeout.is_zero();
+        self.of_queues = Some("heartbeat time-out");
+    }
+
     pub(super) fn check(&self, order: Order) -> Result<()> {
         if self.no_heartbeat {
             return Err(Error::invalid("with a heartbeat time-out of 0 everybody is dead at once"));
@@ -58,9 +69,10 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     /// does so within a batch.
     ///
     /// - **Who has which queue** is decided anew, by the [`strategy`](Self::strategy), whenever a consumer joins, is dropped, or is taken for
-    ///   dead. Each [`pull`](Self::pull), each clone of a consumer, and each thread of a worker is a consumer of its own;
-    ///   [`Consumer::queues`](crate::Consumer::queues) says which are its. More consumers than queues: some have nothing to do, and a
-    ///   topic has one queue unless [`Options::default_queues`](crate::Options::default_queues) says otherwise.
+    ///   dead. Each [`pull`](Self::pull), each clone of a consumer, and each thread of a worker is a consumer of its own; a future of
+    ///   [`run_async`](Self::run_async) is one, and handles as many of its queues at once as its concurrency allows.
+    ///   [`Consumer::queues`](crate::Consumer::queues) says which are its. More consumers than queues: some have nothing to do, and a topic has
+    ///   one queue unless [`Options::default_queues`](crate::Options::default_queues) says otherwise.
     /// - **A queue that moves** while messages of it are in hand goes to its new owner as soon as these are settled or dropped. A consumer that is
     ///   dropped before its deliveries has time to settle them as long as it would count as alive.
     /// - **Signs of life**: asking for messages (as long as it waits), settling and extending. A consumer that gives none for the
@@ -103,17 +115,14 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
 
     /// How consumers that are [ordered by queue](Self::ordered_by_queue) share the queues. Default: [`Strategy::Average`].
     pub fn strategy(mut self, strategy: Strategy) -> Self {
-        self.terms.strategy = strategy;
-        self.ordering.of_queues = Some("strategy");
+        self.ordering.strategy(&mut self.terms, strategy);
         self
     }
 
     /// How long a consumer that is [ordered by queue](Self::ordered_by_queue) may give no sign of life before the others get its queues. Default:
     /// 30 s ([`DEFAULT_HEARTBEAT_TIMEOUT`](crate::DEFAULT_HEARTBEAT_TIMEOUT)).
     pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
-        self.terms.heartbeat = timeout.min(LONGEST_WAIT);
-        self.ordering.no_heartbeat = timeout.is_zero();
-        self.ordering.of_queues = Some("heartbeat time-out");
+        self.ordering.heartbeat_timeout(&mut self.terms, timeout);
         self
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Topic;
 use crate::codec::Decode;
-use crate::consumer::{ConsumerBuilder, Start};
+use crate::consumer::{ConsumerBuilder, Ordering, Start, Strategy};
 use crate::engine::Engine;
 use crate::engine::dispatch::{Order, Terms};
 use crate::error::{Error, Result};
@@ -29,6 +29,7 @@ pub struct WorkerBuilder {
     group: String,
     start: Start,
     terms: Terms,
+    ordering: Ordering,
     push: Push,
     routes: Vec<Route>,
 }
@@ -48,6 +49,7 @@ impl WorkerBuilder {
             group: group.to_owned(),
             start: Start::default(),
             terms: Terms::default(),
+            ordering: Ordering::default(),
             push: Push::default(),
             routes: Vec::new(),
         }
@@ -66,7 +68,8 @@ impl WorkerBuilder {
         let handling = one_by_one::<T, C, F, R>(handler);
         let source = move |worker: &Self| {
             let consumer = ConsumerBuilder::new(&worker.engine, topic, &worker.group);
-            let seat = consumer.start(worker.start).terms(worker.terms.clone()).join()?;
+            let consumer = consumer.start(worker.start);
+            let seat = consumer.terms(worker.terms.clone(), worker.ordering.clone()).join()?;
             Ok(source(&worker.push, seat, handling, (1, Duration::ZERO)))
         };
         self.routes.push(Route { topic: name, source: Box::new(source) });
@@ -94,6 +97,51 @@ impl WorkerBuilder {
     /// At most so many messages of one key of a topic at once: see [`ConsumerBuilder::concurrency_per_key`].
     pub fn concurrency_per_key(mut self, most: u32) -> Self {
         self.terms.order = Order::AtOnce(most);
+        self
+    }
+
+    /// First in, first out for each queue of each topic: see [`ConsumerBuilder::ordered_by_queue`]. In each topic the worker's threads share the
+    /// queues among themselves, and with the group's other consumers there. While a thread handles a message of one topic, it gives no sign
+    /// of life in the others; there, its queues may go over to other threads meanwhile.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use pocketmq::{Queue, Strategy, Topic};
+    ///
+    /// const CHANGES: Topic<u64> = Topic::new("changes");
+    /// const REMOVALS: Topic<u64> = Topic::new("removals");
+    ///
+    /// let queue = Queue::options().default_queues(4).in_memory()?;
+    /// queue.producer(CHANGES)?.send_batch([1, 2, 3])?;            // a batch goes to one queue
+    /// let worker = queue
+    ///     .worker("replica")
+    ///     .ordered_by_queue()
+    ///     .strategy(Strategy::Circle)
+    ///     .concurrency(4)
+    ///     .on(CHANGES, |change| Ok(println!("change {}", **change)))
+    ///     .on(REMOVALS, |removal| Ok(println!("removal {}", **removal)))
+    ///     .run()?;
+    /// # while worker.stats().handled < 3 { std::thread::yield_now(); }
+    /// worker.shutdown(Duration::from_secs(30))?;
+    /// # queue.close()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ordered_by_queue(mut self) -> Self {
+        self.terms.order = Order::ByQueue;
+        self
+    }
+
+    /// How those who are ordered by queue share the queues of each topic: see [`ConsumerBuilder::strategy`].
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.ordering.strategy(&mut self.terms, strategy);
+        self
+    }
+
+    /// How long one of them may give no sign of life: see [`ConsumerBuilder::heartbeat_timeout`].
+    pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
+        self.ordering.heartbeat_timeout(&mut self.terms, timeout);
         self
     }
 

@@ -1,6 +1,7 @@
 //! Many consumers that join, leave and do not answer, and an account of every queue.
 
 use super::*;
+use crate::sync::RwLock;
 
 const QUEUES: usize = 6;
 const EACH: u8 = 150;
@@ -85,18 +86,46 @@ fn settle(run: Vec<Got>, account: impl Fn(&mut dyn FnMut(&mut Account)), random:
     }
 }
 
-fn work(
-    (engine, strategy): (&Arc<Engine>, Strategy),
-    who: usize,
-    accounts: &Accounts,
-    mut random: Random,
-) {
-    let retry = || Retry::fixed(Duration::ZERO).max_attempts(u32::MAX);
-    let at_once = || builder(engine).retry(retry()).strategy(strategy);
-    let mut consumer = at_once().pull().unwrap();
-    while accounts.lock().iter().any(|account| account.acked < EACH) {
+/// What all threads share.
+struct World {
+    engine: Arc<Engine>,
+    strategy: Strategy,
+    clock: Arc<ManualClock>,
+    /// Read by whoever holds messages and lives: time goes on while only the dead hold some.
+    time: RwLock<()>,
+    accounts: Accounts,
+}
+
+impl World {
+    fn join(&self) -> Bytes {
+        let retry = Retry::fixed(Duration::ZERO).max_attempts(u32::MAX);
+        builder(&self.engine).retry(retry).strategy(self.strategy).pull().unwrap()
+    }
+
+    fn is_done(&self) -> bool {
+        self.accounts.lock().iter().all(|account| account.acked == EACH)
+    }
+}
+
+/// A consumer that was not heard of has no queue, and what it holds is others'.
+fn die(world: &World, consumer: &Bytes, runs: Vec<Vec<Got>>) {
+    {
+        let _only_the_dead_hold_some = world.time.write();
+        world.clock.advance(30 * SECOND);
+    }
+    assert!(consumer.queues().is_empty());
+    for late in runs.into_iter().flatten() {
+        assert_eq!(late.ack().unwrap_err().kind(), ErrorKind::Stale);
+    }
+}
+
+fn work(world: &World, who: usize, mut random: Random) {
+    let (at_once, accounts) = (|| world.join(), &world.accounts);
+    let mut consumer = at_once();
+    while !world.is_done() {
+        let lives = world.time.read();
         match random.below(12) {
-            0 => consumer = at_once().pull().unwrap(),
+            0 => consumer = at_once(),
             1 => consumer = consumer.clone(),
             _ => {}
         }
@@ -109,9 +138,17 @@ fn work(
             accounts.lock()[queue].delivered(delivery.body()[0], who, at);
             runs[queue].push(delivery);
         }
+        if random.below(20) == 0 {
+            for (account, run) in accounts.lock().iter_mut().zip(&runs) {
+                account.lets_go(run.len());
+            }
+            drop(lives);
+            die(world, &consumer, runs);
+            continue;
+        }
         if random.below(10) == 0 {
             // Deliveries outlive their consumer.
-            consumer = at_once().pull().unwrap();
+            consumer = at_once();
         }
         for (queue, run) in runs.into_iter().enumerate() {
             settle(run, |change| change(&mut accounts.lock()[queue]), &mut random);
@@ -120,23 +157,24 @@ fn work(
 }
 
 #[test]
-fn each_queue_is_acknowledged_in_order_and_nobody_is_in_a_queue_beside_another() {
+fn each_queue_is_acknowledged_in_order_and_nobody_is_in_it_beside_another_whoever_joins_leaves_or_dies()
+ {
     for strategy in [Strategy::Average, Strategy::Circle, Strategy::ConsistentHash] {
-        let engine = Engine::in_memory(&Options::default()).unwrap();
-        engine.store().create_topic("t", 6, true).unwrap();
+        let (engine, clock) = engine(6);
         for queue in 0..6 {
             send(&engine, queue, 0..EACH);
         }
         let accounts = Accounts::new(vec![Account::default(); QUEUES]);
+        let world = World { engine, strategy, clock, time: RwLock::new(()), accounts };
         std::thread::scope(|scope| {
             for who in 0..8 {
-                let (engine, accounts) = (&engine, &accounts);
+                let world = &world;
                 let seed = 1000 * strategy as u64 + who as u64;
-                scope.spawn(move || work((engine, strategy), who, accounts, Random(seed)));
+                scope.spawn(move || work(world, who, Random(seed)));
             }
         });
-        assert!(accounts.lock().iter().all(|account| account.acked == EACH && account.held == 0));
-        assert!(engine.dispatches()[0].in_flight() == 0);
-        engine.close().unwrap();
+        assert!(world.accounts.lock().iter().all(|account| account.held == 0));
+        assert_eq!(world.engine.dispatches()[0].in_flight(), 0);
+        world.engine.close().unwrap();
     }
 }
