@@ -185,6 +185,10 @@ mod subscription;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(test)]
+mod tests;
+#[cfg_attr(not(test), expect(dead_code, reason = "the format comes before what works with it"))]
+mod timer;
 mod topic;
 mod worker;
 
