@@ -4,3 +4,4 @@
 //! Here: the bytes, and the arithmetic of due times. Everything in it is pure: no files, no clock, no threads.
 
 pub(crate) mod format;
+pub(crate) mod levels;
