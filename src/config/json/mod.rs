@@ -11,4 +11,6 @@ mod write;
 
 pub(crate) use parse::{ParseError, parse};
 pub(crate) use value::{Key, Member, Value};
+#[cfg_attr(not(test), expect(unused_imports, reason = "for metrics, which nobody keeps yet"))]
+pub(crate) use write::to_line;
 pub(crate) use write::to_text;

@@ -7,11 +7,20 @@ use super::value::Value;
 /// The value as pretty text: tabs, one named member a line, integer keys bare and side by side, no newline at the end.
 pub(crate) fn to_text(value: &Value) -> String {
     let mut out = String::new();
-    write_value(&mut out, value, 0);
+    write_value(&mut out, value, Some(0));
     out
 }
 
-fn write_value(out: &mut String, value: &Value, level: usize) {
+/// The value as text on one line, as a broker writes its metrics.
+pub(crate) fn to_line(value: &Value) -> String {
+    let mut out = String::new();
+    write_value(&mut out, value, None);
+    out
+}
+
+/// `level` is how far a line is moved in, if there are lines.
+fn write_value(out: &mut String, value: &Value, level: Option<usize>) {
+    let inner = level.map(|level| level + 1);
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(true) => out.push_str("true"),
@@ -22,11 +31,11 @@ fn write_value(out: &mut String, value: &Value, level: usize) {
             out.push('[');
             let mut items = items.iter();
             if let Some(first) = items.next() {
-                write_value(out, first, level + 1);
+                write_value(out, first, inner);
             }
             for item in items {
                 out.push(',');
-                write_value(out, item, level + 1);
+                write_value(out, item, inner);
             }
             out.push(']');
         }
@@ -39,11 +48,11 @@ fn write_value(out: &mut String, value: &Value, level: usize) {
                 if key.is_bare() {
                     out.push_str(key.as_str());
                 } else {
-                    new_line(out, level + 1);
+                    new_line(out, inner);
                     write_string(out, key.as_str());
                 }
                 out.push(':');
-                write_value(out, value, level + 1);
+                write_value(out, value, inner);
             }
             if !members.is_empty() {
                 new_line(out, level);
@@ -53,9 +62,11 @@ fn write_value(out: &mut String, value: &Value, level: usize) {
     }
 }
 
-fn new_line(out: &mut String, level: usize) {
-    out.push('\n');
-    out.extend(std::iter::repeat_n('\t', level));
+fn new_line(out: &mut String, level: Option<usize>) {
+    if let Some(level) = level {
+        out.push('\n');
+        out.extend(std::iter::repeat_n('\t', level));
+    }
 }
 
 fn write_string(out: &mut String, text: &str) {

@@ -1,4 +1,5 @@
 mod files;
+mod metrics;
 mod samples;
 mod shapes;
 mod storage;
