@@ -15,7 +15,7 @@ const ROWS: [&[&str]; 13] = [
     &["handler"],
     &["engine"],
     &["store"],
-    &["commitlog", "consumequeue", "timer", "flush", "progress", "config"],
+    &["commitlog", "consumequeue", "timer", "index", "flush", "progress", "config"],
     &["topic", "io", "layout", "filter"],
     &["codec", "message", "options", "observe"],
     &["error"],
