@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     *) break ;;
     esac
 done
-[ $# -gt 0 ] || set -- record segment queue_file checkpoint json properties names filter store
+[ $# -gt 0 ] || set -- record segment queue_file checkpoint json properties names filter timer_log timer_wheel index store
 
 begin=$SECONDS
 echo "$(date +%F) tools/fuzz.sh --seconds $seconds --seed $seed${libfuzzer:+ --libfuzzer}"

@@ -1,6 +1,7 @@
 //! Doors for fuzzing: each takes any bytes, and says by panicking that a promise does not hold. Not part of the library: compiled
 //! with `--cfg fuzzing` only, and for the test that replays the corpora in `fuzz/corpus`.
 
+mod delayed;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ use crate::commitlog::format::{self, Checks, Decoded, RecordCrc};
 use crate::commitlog::scan::{Plan, ScanFile, Soundness, scan};
 use crate::config::groups::Groups;
 use crate::config::json::{parse, to_text};
+use crate::config::metrics::TimerMetrics;
 use crate::config::offsets::{ConsumerOffsets, DelayOffsets};
 use crate::config::topics::Topics;
 use crate::consumequeue::files::QueueFiles;
@@ -23,13 +25,15 @@ use crate::message::properties::{self, CRC_TAIL_LEN, Properties};
 use crate::store::checkpoint::Checkpoint;
 use crate::sync::Arc;
 
+pub use delayed::{index, timer_log, timer_wheel};
+
 const STRICT: Checks = Checks { body_crc: true, record_crc: RecordCrc::Require };
 
 /// What a target is: it takes any bytes, and panics if a promise does not hold.
 pub type Target = fn(&[u8]);
 
 /// All of them by name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("record", record),
     ("segment", segment),
     ("queue_file", queue_file),
@@ -38,6 +42,9 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("properties", properties),
     ("names", names),
     ("filter", filter),
+    ("timer_log", timer_log),
+    ("timer_wheel", timer_wheel),
+    ("index", index),
 ];
 
 /// Makes the checksums of the record at the beginning right, whatever it says; its size, if it is one.
@@ -181,6 +188,9 @@ pub fn json(bytes: &[u8]) {
         again(table.to_value(1));
     }
     if let Ok(table) = DelayOffsets::from_value(file) {
+        again(table.to_value(1));
+    }
+    if let Ok(table) = TimerMetrics::from_value(file, &is_loadable_topic) {
         again(table.to_value(1));
     }
 }
