@@ -24,7 +24,12 @@ run() {
     bash -c "$command" >"$log" 2>&1 || outcome='**FAILS**'
     local said
     said=$(grep -oE "$counts" "$log" | tr '\n' ';' | sed 's/|/\\|/g; s/;$//; s/;/; /g') || said=
-    [ "$outcome" = passes ] || tail -n 60 "$log" >&2
+    if [ "$outcome" != passes ]; then
+        local kept=${CARGO_TARGET_DIR:-target}/long-$what.log
+        cp "$log" "$kept"
+        tail -n 60 "$log" >&2
+        echo "all of it is in $kept" >&2
+    fi
     echo "| $(date +%F) | \`$command\` | $outcome, $((SECONDS - begin)) s${said:+; $said} |"
     [ "$outcome" = passes ]
 }

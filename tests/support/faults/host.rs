@@ -19,7 +19,7 @@ use crate::support::kill::plan::{GROUPS, TOPICS};
 
 const CHILD: &str = "POCKETMQ_FAULTS_CHILD";
 /// A child that takes so long hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// The run of the child that writes what another one then opens.
 const FIRST_RUN: u64 = 1;
 const RUN: u64 = 1000;
