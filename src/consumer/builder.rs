@@ -34,6 +34,7 @@ pub struct ConsumerBuilder<T: ?Sized, C = Json> {
     pub(super) terms: Terms,
     pub(super) ordering: Ordering,
     pub(super) push: Push,
+    every: Option<Duration>,
 }
 
 impl<T: ?Sized, C> fmt::Debug for ConsumerBuilder<T, C> {
@@ -58,6 +59,7 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
             terms: Terms::default(),
             ordering: Ordering::default(),
             push: Push::default(),
+            every: None,
         }
     }
 
@@ -117,6 +119,31 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
         self
     }
 
+    /// Short polling: whoever waits for a message looks for one so often, instead of being woken by its arrival. Senders then never pay for
+    /// waking anybody, and messages come later, in larger batches. For consumers that ask ([`ConsumerBuilder::pull`]), threads and futures; not
+    /// for workers. Default: woken at once.
+    ///
+    /// ```
+    /// # fn main() -> pocketmq::Result<()> {
+    /// # use pocketmq::{Queue, Topic};
+    /// # const READINGS: Topic<u64> = Topic::new("readings");
+    /// use std::time::Duration;
+    ///
+    /// # let queue = Queue::in_memory()?;
+    /// # queue.producer(READINGS)?.send_batch([1, 2])?;
+    /// let consumer = queue.consumer(READINGS, "hourly").short_polling(Duration::from_secs(1)).pull()?;
+    /// let readings = consumer.recv_batch(10_000, Duration::from_secs(60))?;
+    /// # assert_eq!(readings.len(), 2);
+    /// # drop(readings);
+    /// # queue.close()
+    /// # }
+    /// ```
+    #[doc(alias = "longPollingEnable")]
+    pub fn short_polling(mut self, every: Duration) -> Self {
+        self.every = Some(every);
+        self
+    }
+
     /// A consumer that asks for messages.
     ///
     /// The topic is created if the options allow it. What `start` resolves to is durable when this returns.
@@ -124,11 +151,14 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if topic or group is not a name, if a lease, poison guard or number of messages per
-    /// key is 0, for a heartbeat time-out of 0 or one without its order, or if consumers of the group live that want something else;
+    /// key is 0, for short polling without a pause, for a heartbeat time-out of 0 or one without its order, or if consumers of the group live that want something else;
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the topic does not exist and may not be created.
     pub fn pull(self) -> Result<Consumer<T, C>> {
-        let engine = Arc::clone(&self.engine);
-        Ok(Consumer::new(engine, Member::join(self.join()?)))
+        let (engine, every) = (Arc::clone(&self.engine), self.every);
+        if every.is_some_and(|every| every.is_zero()) {
+            return Err(Error::invalid("whoever polls all the time keeps a core busy"));
+        }
+        Ok(Consumer::new(engine, Member::join(self.join()?), every))
     }
 
     pub(crate) fn terms(mut self, terms: Terms, ordering: Ordering) -> Self {
@@ -141,8 +171,12 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
         &self.engine
     }
 
-    pub(crate) fn push(&self) -> &Push {
-        &self.push
+    /// What a worker is to do.
+    pub(crate) fn push(&self) -> Result<&Push> {
+        if self.every.is_some() {
+            return Err(Error::invalid("short polling is for consumers that ask for messages"));
+        }
+        Ok(&self.push)
     }
 
     pub(crate) fn join(self) -> Result<Arc<Seat>> {

@@ -29,10 +29,11 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(engine: &Arc<Engine>, member: &Arc<Member>, timeout: Duration) -> Self {
+    pub(super) fn new<T: ?Sized, C>(consumer: &Consumer<T, C>, timeout: Duration) -> Self {
+        let Consumer { engine, member, every, .. } = consumer;
         Self {
             _engine: Arc::clone(engine),
-            wait: Wait::up_to(timeout),
+            wait: Wait::up_to(timeout).looking_every(*every),
             asleep: member.asleep(member.batch()),
             member: Arc::clone(member),
         }
@@ -41,7 +42,7 @@ impl Receiver {
     /// Goes on for the next message, for as long as it takes.
     #[cfg(feature = "stream")]
     pub(super) fn go_on(&mut self) {
-        self.wait = Wait::up_to(crate::options::LONGEST_WAIT);
+        self.wait = self.wait.once_more();
         self.asleep.take_for(self.member.batch());
     }
 
@@ -105,7 +106,7 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     ///
     /// As [`Consumer::recv`].
     pub fn recv_async(&self, timeout: Duration) -> Recv<T, C> {
-        let receiver = Receiver::new(&self.engine, &self.member, timeout);
+        let receiver = Receiver::new(self, timeout);
         Recv { receiver, types: PhantomData }
     }
 
@@ -115,7 +116,7 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     ///
     /// As [`Consumer::recv`].
     pub fn recv_batch_async(&self, max: usize, timeout: Duration) -> RecvBatch<T, C> {
-        let receiver = Receiver::new(&self.engine, &self.member, timeout);
+        let receiver = Receiver::new(self, timeout);
         RecvBatch { receiver, max, types: PhantomData }
     }
 }

@@ -63,13 +63,16 @@ pub use stream::Deliveries;
 pub struct Consumer<T: ?Sized, C = Json> {
     engine: Arc<Engine>,
     member: Arc<Member>,
+    /// Short polling.
+    every: Option<Duration>,
     types: PhantomData<fn(&T) -> C>,
 }
 
 impl<T: ?Sized, C> Clone for Consumer<T, C> {
     fn clone(&self) -> Self {
         let member = Member::another(&self.member);
-        Self { engine: Arc::clone(&self.engine), member, types: PhantomData }
+        let (engine, every) = (Arc::clone(&self.engine), self.every);
+        Self { engine, member, every, types: PhantomData }
     }
 }
 
@@ -83,8 +86,8 @@ impl<T: ?Sized, C> fmt::Debug for Consumer<T, C> {
 }
 
 impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
-    pub(crate) fn new(engine: Arc<Engine>, member: Member) -> Self {
-        Self { engine, member: Arc::new(member), types: PhantomData }
+    pub(crate) fn new(engine: Arc<Engine>, member: Member, every: Option<Duration>) -> Self {
+        Self { engine, member: Arc::new(member), every, types: PhantomData }
     }
 
     /// Receives one message, waiting for it up to `timeout`; `None` when the time is up. Sleeps while it waits, and is woken
@@ -101,7 +104,7 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     /// - [`ErrorKind::Poisoned`] when everything visible was received from a store that has
     ///   stopped writing.
     pub fn recv(&self, timeout: Duration) -> Result<Option<Delivery<C::Owned>>> {
-        let mut wait = Wait::up_to(timeout);
+        let mut wait = Wait::up_to(timeout).looking_every(self.every);
         loop {
             let mut taken = None;
             let seat = self.member.seat();
@@ -121,7 +124,7 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     ///
     /// As [`Consumer::recv`].
     pub fn recv_batch(&self, max: usize, timeout: Duration) -> Result<Vec<Delivery<C::Owned>>> {
-        let mut wait = Wait::up_to(timeout);
+        let mut wait = Wait::up_to(timeout).looking_every(self.every);
         let mut deliveries = Vec::new();
         while deliveries.is_empty() && max > 0 {
             let mut handles = Vec::new();

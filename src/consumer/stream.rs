@@ -52,7 +52,7 @@ impl<T: ?Sized, C: Decode<T>> Consumer<T, C> {
     /// # }
     /// ```
     pub fn stream(&self) -> Deliveries<T, C> {
-        let receiver = Receiver::new(&self.engine, &self.member, LONGEST_WAIT);
+        let receiver = Receiver::new(self, LONGEST_WAIT);
         Deliveries { receiver, stopped: false, types: PhantomData }
     }
 }

@@ -238,7 +238,7 @@ impl TestQueue {
         engine.store().check_open()?;
         let topic = engine.store().topic(topic.name())?;
         let seat = engine.join(group, &topic, Start::Earliest, None)?;
-        let consumer = Consumer::<T, C>::new(Arc::clone(engine), Member::join(seat));
+        let consumer = Consumer::<T, C>::new(Arc::clone(engine), Member::join(seat), None);
         let mut values = Vec::new();
         while let Some(delivery) = consumer.recv(Duration::ZERO)? {
             values.push(delivery.into_acked()?);

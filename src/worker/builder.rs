@@ -111,7 +111,7 @@ impl<T: ?Sized + 'static, C: Decode<T> + 'static> ConsumerBuilder<T, C> {
         if max == 0 {
             return Err(Error::invalid("a batch of at most 0 messages would never come"));
         }
-        let (engine, push) = (Arc::clone(self.engine()), self.push().clone());
+        let (engine, push) = (Arc::clone(self.engine()), self.push()?.clone());
         push.check()?;
         let seat = self.join()?;
         let group = seat.group().to_string();

@@ -127,6 +127,7 @@ fn bad_settings_are_errors_when_the_worker_starts() {
     invalid(numbers(&queue).handler_timeout(Duration::ZERO).run(done));
     invalid(numbers(&queue).run_batch(0, SOON, |_| Ok(())));
     invalid(numbers(&queue).lease(Duration::ZERO).run(done));
+    invalid(numbers(&queue).short_polling(Duration::from_secs(1)).run(done));
     invalid(queue.consumer(NUMBERS, "../g").run(done));
     invalid(queue.worker("g").run());
     invalid(queue.worker("../g").on(NUMBERS, done).run());

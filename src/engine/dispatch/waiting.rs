@@ -21,11 +21,24 @@ pub(crate) struct Wait {
     deadline: Option<Deadline>,
     /// Whether it looked once.
     looked: bool,
+    /// It looks so often by itself, and no arrival wakes it.
+    every: Option<Duration>,
 }
 
 impl Wait {
     pub(crate) fn up_to(timeout: Duration) -> Self {
-        Self { timeout: timeout.min(LONGEST_WAIT), deadline: None, looked: false }
+        Self { timeout: timeout.min(LONGEST_WAIT), deadline: None, looked: false, every: None }
+    }
+
+    /// Not to be woken by what arrives: it looks so often by itself, if that is said.
+    pub(crate) fn looking_every(self, every: Option<Duration>) -> Self {
+        Self { every, ..self }
+    }
+
+    /// The same wait, from now on and without end.
+    #[cfg(feature = "stream")]
+    pub(crate) fn once_more(&self) -> Self {
+        Self::up_to(LONGEST_WAIT).looking_every(self.every)
     }
 
     fn deadline(&mut self, store: &Store) -> Deadline {
@@ -98,7 +111,7 @@ impl Dispatch {
                     if wait.is_over(&self.store) {
                         return Ok(false);
                     }
-                    let _asleep = self.topic.sleep();
+                    let _asleep = wait.every.is_none().then(|| self.topic.sleep());
                     if let Lack::Sleep(due) = self.look_again(&mut state, wait, found.by) {
                         let _ = self.ready.wait_until(&mut state, due);
                     }
@@ -123,7 +136,9 @@ impl Dispatch {
         let other = state.members.sleeps(by.member);
         let due = [state.parked.first(), lease, other].into_iter().flatten().min();
         let deadline = wait.deadline(&self.store).os;
-        Lack::Sleep(due.map_or(deadline, |due| self.store.clock.os(due).min(deadline)))
+        let next_look = wait.every.map(|every| self.store.clock.os_now() + every);
+        let due = due.map(|due| self.store.clock.os(due)).into_iter().chain(next_look).min();
+        Lack::Sleep(due.map_or(deadline, |due| due.min(deadline)))
     }
 
     /// `false` when the deadline came first.
@@ -185,7 +200,7 @@ impl Dispatch {
                     if wait.is_over(&self.store) {
                         return Poll::Ready(Ok(false));
                     }
-                    asleep.sleeper = Some(self.topic.sleep_on());
+                    asleep.sleeper = wait.every.is_none().then(|| self.topic.sleep_on());
                     let Lack::Sleep(due) = self.look_again(&mut state, wait, found.by) else {
                         continue;
                     };

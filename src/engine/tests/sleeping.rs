@@ -242,3 +242,32 @@ fn a_failure_that_comes_while_a_future_goes_to_sleep_is_told_to_it() {
     assert!(clock.0.lock().is_none());
     engine.close().unwrap_err();
 }
+
+#[test]
+fn who_polls_by_itself_is_woken_by_no_arrival_and_finds_the_message_at_its_next_look() {
+    let (engine, _clock) = still();
+    let polling = |every| -> crate::Result<Bytes> {
+        ConsumerBuilder::new(&engine, crate::Topic::new("t"), "g").short_polling(every).pull()
+    };
+    let why = polling(Duration::ZERO).unwrap_err();
+    assert_eq!(why.kind(), ErrorKind::InvalidArgument);
+    let consumer = polling(Duration::from_secs(3600)).unwrap();
+    let mut future = Sleeper::new(&consumer, Duration::from_secs(7200));
+    assert!(future.poll().is_pending());
+    assert_eq!(engine.store().topic("t").unwrap().sleepers(), 0);
+    producer(&engine).send(b"m").unwrap();
+    assert_eq!(future.rings(), 0);
+    assert!(matches!(future.poll(), Poll::Ready(Ok(Some(_)))));
+    drop(future);
+    engine.close().unwrap();
+
+    let engine = Engine::in_memory(&Options::default()).unwrap();
+    let builder = ConsumerBuilder::new(&engine, crate::Topic::new("t"), "g");
+    let consumer: Bytes = builder.short_polling(Duration::from_millis(1)).pull().unwrap();
+    let receiver = std::thread::spawn(move || consumer.recv(Duration::from_secs(600)));
+    // Time for some looks that find nothing; whether there were any does not matter.
+    std::thread::yield_now();
+    producer(&engine).send(b"m").unwrap();
+    receiver.join().unwrap().unwrap().unwrap().ack().unwrap();
+    engine.close().unwrap();
+}

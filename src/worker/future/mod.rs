@@ -102,7 +102,7 @@ impl<T: ?Sized + 'static, C: Decode<T> + 'static> ConsumerBuilder<T, C> {
         Fut: Future<Output = Result<R, HandlerError>> + Send + 'static,
         R: Into<Outcome>,
     {
-        let (engine, push) = (Arc::clone(self.engine()), self.push().clone());
+        let (engine, push) = (Arc::clone(self.engine()), self.push()?.clone());
         push.check()?;
         if !push.layers.is_empty() {
             return Err(Error::invalid(
