@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::document::{Document, Notices, data_version};
-use crate::config::json::{Key, Value};
+use crate::config::json::{Key, Value, to_line};
 use crate::error::Result;
 
 const TABLE: &str = "timingCount";
@@ -74,8 +74,8 @@ impl TimerMetrics {
         self.notices.as_slice()
     }
 
-    /// The file to write, on one line. If anything changed since it was read, its data version is one higher.
-    pub(crate) fn to_value(&self, now_ms: u64) -> Value {
-        self.document.to_value(now_ms)
+    /// The text to write, on one line. If anything changed since it was read, its data version is one higher.
+    pub(crate) fn to_text(&self, now_ms: u64) -> String {
+        to_line(&self.document.to_value(now_ms))
     }
 }

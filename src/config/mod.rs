@@ -6,7 +6,7 @@
 pub(crate) mod document;
 pub(crate) mod groups;
 pub(crate) mod json;
-#[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "nothing here delays yet"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "nothing here delays yet"))]
 pub(crate) mod metrics;
 pub(crate) mod offsets;
 #[cfg(test)]

@@ -191,7 +191,7 @@ pub fn json(bytes: &[u8]) {
         again(table.to_value(1));
     }
     if let Ok(table) = TimerMetrics::from_value(file, &is_loadable_topic) {
-        again(table.to_value(1));
+        assert!(parse(table.to_text(1).as_bytes()).is_ok());
     }
 }
 

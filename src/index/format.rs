@@ -47,15 +47,15 @@ impl Shape {
         self.entry_at(self.places)
     }
 
-    /// At which byte a slot begins.
-    pub(crate) const fn slot_at(self, slot: u32) -> u64 {
-        HEADER_LEN as u64 + SLOT_LEN as u64 * slot as u64
-    }
-
     /// At which byte an entry begins.
     pub(crate) const fn entry_at(self, number: u32) -> u64 {
-        self.slot_at(self.slots) + ENTRY_LEN as u64 * number as u64
+        slot_at(self.slots) + ENTRY_LEN as u64 * number as u64
     }
+}
+
+/// At which byte a slot begins, whatever the shape.
+pub(crate) const fn slot_at(slot: u32) -> u64 {
+    HEADER_LEN as u64 + SLOT_LEN as u64 * slot as u64
 }
 
 /// What a file holds, as it stands there.

@@ -1,6 +1,6 @@
 //! How entries get into an index file, and are found in it.
 
-use crate::index::format::{ENTRY_LEN, Entry, HEADER_LEN, Header, SLOT_LEN, Shape};
+use crate::index::format::{ENTRY_LEN, Entry, HEADER_LEN, Header, SLOT_LEN, Shape, slot_at};
 use crate::index::key::KeyHash;
 
 /// The bytes of an index file, to read from or to write to.
@@ -45,7 +45,7 @@ impl<B: AsRef<[u8]>> Table<B> {
     /// It ends whatever the bytes say: each entry names an older one.
     pub(crate) fn lookup(&self, hash: KeyHash, from_ms: i64, to_ms: i64) -> Lookup<'_, B> {
         let header = self.header();
-        let slot = self.shape.slot_at(hash.slot(self.shape.slots()));
+        let slot = slot_at(hash.slot(self.shape.slots()));
         let newest = self.read::<SLOT_LEN>(slot).map_or(0, i32::from_be_bytes);
         let below = header.next_entry().min(self.shape.places());
         let next = entry_number(newest, below);
@@ -77,7 +77,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Table<B> {
         if number >= self.shape.places() {
             return Put::Full;
         }
-        let slot = self.shape.slot_at(hash.slot(self.shape.slots()));
+        let slot = slot_at(hash.slot(self.shape.slots()));
         let newest = self.read::<SLOT_LEN>(slot).map_or(0, i32::from_be_bytes);
         let previous = entry_number(newest, number);
         let (offset, signed) = (i64::try_from(offset).unwrap_or(i64::MAX), number.cast_signed());

@@ -11,6 +11,4 @@ mod write;
 
 pub(crate) use parse::{ParseError, parse};
 pub(crate) use value::{Key, Member, Value};
-#[cfg_attr(not(test), expect(unused_imports, reason = "for metrics, which nobody keeps yet"))]
-pub(crate) use write::to_line;
-pub(crate) use write::to_text;
+pub(crate) use write::{to_line, to_text};

@@ -1,6 +1,6 @@
 //! How many messages wait, as a broker writes it down.
 
-use crate::config::json::{Value, parse, to_line};
+use crate::config::json::{Value, parse};
 use crate::config::metrics::TimerMetrics;
 use crate::config::offsets::DelayOffsets;
 use crate::config::to_text;
@@ -24,7 +24,7 @@ fn a_brokers_metrics_are_read_and_written_back_byte_for_byte() {
         let metrics = metrics(&file);
         assert_eq!(metrics.iter().collect::<Vec<_>>(), counts, "{store}");
         assert!(metrics.notices().is_empty(), "{store}");
-        assert_eq!(to_line(&metrics.to_value(NOW)).into_bytes(), text, "{store}");
+        assert_eq!(metrics.to_text(NOW).into_bytes(), text, "{store}");
     }
 }
 
@@ -60,11 +60,11 @@ fn a_count_that_changes_raises_the_version_and_keeps_what_is_not_known() {
     let text = br#"{"dataVersion":{"counter":4,"stateVersion":0,"timestamp":5},"more":1,"timingCount":{"a":{"count":2,"timeStamp":3,"x":[1]},"b":{"count":-1,"timeStamp":3}}}"#;
     let mut metrics = metrics(&read(text));
     metrics.set("a", 2, NOW);
-    assert_eq!(to_line(&metrics.to_value(NOW)).as_bytes(), text, "nothing changed");
+    assert_eq!(metrics.to_text(NOW).as_bytes(), text, "nothing changed");
     assert_eq!((metrics.get("b"), metrics.get("c")), (-1, 0));
     metrics.set("a", 7, NOW);
     metrics.set("c", 1, NOW);
-    let written = to_line(&metrics.to_value(NOW));
+    let written = metrics.to_text(NOW);
     let expected = r#"{"dataVersion":{"counter":5,"stateVersion":0,"timestamp":1800000000000},"more":1,"timingCount":{"a":{"count":7,"timeStamp":1800000000000,"x":[1]},"b":{"count":-1,"timeStamp":3},"c":{"count":1,"timeStamp":1800000000000}}}"#;
     assert_eq!(written, expected);
 }
@@ -73,7 +73,7 @@ fn a_count_that_changes_raises_the_version_and_keeps_what_is_not_known() {
 fn a_new_store_writes_the_shape_that_a_broker_reads() {
     let metrics = TimerMetrics::from_value(None, &|_| true).unwrap();
     let expected = r#"{"dataVersion":{"counter":1,"stateVersion":0,"timestamp":1800000000000},"timingCount":{}}"#;
-    assert_eq!(to_line(&metrics.to_value(NOW)), expected);
+    assert_eq!(metrics.to_text(NOW), expected);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn entries_that_make_no_sense_are_left_out_with_a_notice_and_stay_in_the_file() 
     let metrics = metrics(&read(text));
     assert_eq!(metrics.iter().collect::<Vec<_>>(), [("a", 12)]);
     assert_eq!(metrics.notices().len(), 4);
-    assert_eq!(to_line(&metrics.to_value(NOW)).as_bytes(), text);
+    assert_eq!(metrics.to_text(NOW).as_bytes(), text);
     for other in [&b"{\"timingCount\":[]}"[..], b"[]", b"7"] {
         assert!(TimerMetrics::from_value(Some(&read(other)), &|_| true).is_err());
     }

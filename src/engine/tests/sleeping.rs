@@ -246,7 +246,7 @@ fn a_failure_that_comes_while_a_future_goes_to_sleep_is_told_to_it() {
 #[test]
 fn who_polls_by_itself_is_woken_by_no_arrival_and_finds_the_message_at_its_next_look() {
     let (engine, _clock) = still();
-    let polling = |every| -> crate::Result<Bytes> {
+    let polling = |every| -> Result<Bytes> {
         ConsumerBuilder::new(&engine, crate::Topic::new("t"), "g").short_polling(every).pull()
     };
     let why = polling(Duration::ZERO).unwrap_err();

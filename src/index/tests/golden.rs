@@ -40,7 +40,9 @@ fn each_key(manifest: &Value, tagged: bool, mut tell: impl FnMut(KeyHash, u64, i
     for record in manifest["records"].as_array().unwrap() {
         let offset = record["physicalOffset"].as_u64().unwrap();
         let stored = record["storeTimestamp"].as_i64().unwrap();
-        hashes(record, tagged).into_iter().for_each(|hash| tell(hash, offset, stored));
+        for hash in hashes(record, tagged) {
+            tell(hash, offset, stored);
+        }
     }
 }
 

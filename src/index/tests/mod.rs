@@ -111,12 +111,12 @@ fn a_file_follows_another_and_its_first_message_sets_its_beginning() {
 #[test]
 fn a_lookup_keeps_to_its_time() {
     let mut table = empty(2, 10);
-    for (offset, stored) in [(1, 1000), (2, 3000), (3, 4999)] {
+    for (offset, stored) in [(0, 1000), (1, 1000), (2, 3000), (3, 4999)] {
         put(&mut table, "a", offset, stored);
     }
     let between = |from, to| table.lookup(KeyHash::of("t", "a"), from, to).collect::<Vec<_>>();
-    assert_eq!(between(1000, 4000), [3, 2, 1]);
-    assert_eq!(between(1000, 3999), [2, 1]);
+    assert_eq!(between(1000, 4000), [3, 2, 1, 0]);
+    assert_eq!(between(1000, 3999), [2, 1, 0]);
     assert_eq!(between(1001, 3000), [2]);
     assert!(between(5000, 9000).is_empty());
     let header = table.header();

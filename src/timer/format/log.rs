@@ -17,11 +17,12 @@ use crate::timer::format::ticks::{Precision, Tick};
 use crate::timer::format::wheel::Slot;
 
 /// The size of a unit.
-pub(crate) const UNIT_LEN: usize = 52;
+pub(crate) const UNIT_LEN: usize = UNIT_SIZE as usize;
 /// The size of what fills a file, and the room that every unit leaves for it.
-pub(crate) const BLANK_LEN: usize = 4 + 8 + 4;
+pub(crate) const BLANK_LEN: usize = BLANK_SIZE as usize;
 
-const UNIT_SIZE: u32 = UNIT_LEN as u32;
+const UNIT_SIZE: u32 = 4 + 8 + 4 + 8 + 4 + 8 + 4 + 4 + 8;
+const BLANK_SIZE: u32 = 4 + 8 + 4;
 const MAGIC_BLANK: u32 = 0xCBD4_3194;
 /// A broker takes what is above this for damage.
 const MAGIC_MAX: u32 = 15;
@@ -121,7 +122,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Decoded {
     let (size, magic) = (u32::from_be_bytes(size), u32::from_be_bytes(magic));
     match (size, magic) {
         (0, 0) => Decoded::Empty,
-        (_, MAGIC_BLANK) if i32::try_from(size).is_err() || size < BLANK_LEN as u32 => {
+        (_, MAGIC_BLANK) if i32::try_from(size).is_err() || size < BLANK_SIZE => {
             Decoded::Bad("the length of the blank is impossible")
         }
         (_, MAGIC_BLANK) => Decoded::Blank { len: size },

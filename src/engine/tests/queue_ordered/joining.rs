@@ -167,3 +167,61 @@ fn strategy_and_heartbeat_are_for_queues_and_nobody_is_dead_at_once() {
     }
     plain().ordered_by_queue().heartbeat_timeout(Duration::MAX).pull().unwrap();
 }
+
+#[test]
+fn a_handler_keeps_its_queue_as_long_as_it_may_take_and_no_longer() {
+    let (engine, clock) = engine(1);
+    send(&engine, 0, 0..1);
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let worker = builder(&engine).handler_timeout(600 * SECOND).run(move |_| {
+        begun.send(())?;
+        held.lock().recv()?;
+        Ok(())
+    });
+    let worker = worker.unwrap();
+    has_begun.recv().unwrap();
+    let other = member(&engine);
+    clock.advance(599 * SECOND);
+    assert!(next(&other).is_none() && queues(&other).is_empty());
+    clock.advance(SECOND);
+    assert_eq!((number(next(&other).as_ref()), queues(&other)), (Some(0), vec![0]));
+    let_go.send(()).unwrap();
+    worker.shutdown(600 * SECOND).unwrap();
+}
+
+#[test]
+fn a_future_that_works_keeps_its_queues_while_its_handlers_run_though_it_is_paused() {
+    let (engine, clock) = engine(2);
+    send(&engine, 0, 0..1);
+    send(&engine, 1, 1..2);
+    let done = Arc::new(AtomicBool::new(false));
+    let working = builder(&engine).concurrency(2).handler_timeout(600 * SECOND);
+    let is_done = Arc::clone(&done);
+    let (control, mut work) = working
+        .run_async(move |job| {
+            let is_done = Arc::clone(&is_done);
+            std::future::poll_fn(move |cx| {
+                cx.waker().wake_by_ref();
+                let ends = job.body() == [0] && is_done.load(Ordering::SeqCst);
+                if ends { Poll::Ready(Ok(())) } else { Poll::Pending }
+            })
+        })
+        .unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut poll = || assert!(pin!(&mut work).poll(&mut cx).is_pending());
+    poll();
+    assert_eq!(control.stats().running, 2);
+    let other = member(&engine);
+    control.pause();
+    poll();
+    done.store(true, Ordering::SeqCst);
+    poll();
+    assert_eq!(control.stats().handled, 1);
+    clock.advance(599 * SECOND);
+    assert!(next(&other).is_none(), "it is in hand");
+    assert_eq!(queues(&other), [1]);
+    clock.advance(SECOND);
+    assert_eq!((number(next(&other).as_ref()), queues(&other)), (Some(1), vec![0, 1]));
+}

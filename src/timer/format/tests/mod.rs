@@ -173,7 +173,7 @@ proptest! {
                 Some(Room::Next { blank, at }) => {
                     prop_assert_eq!(position + u64::from(blank), at);
                     prop_assert_eq!(at % u64::from(size), 0);
-                    prop_assert!(blank >= 16 && blank < 68);
+                    prop_assert!((16..68).contains(&blank));
                     position = at;
                 }
                 None => prop_assert!(false, "no room at {position} of {size}"),
