@@ -6,8 +6,8 @@
 //!
 //! A message on its way out is in nobody's hands for a moment: taken from its position under the dispatch's lock, loaded and
 //! filtered without it, and then handed out under the journal's lock. If the group is moved in between, the cursor's epoch has
-//! changed and the message is let go. So the dispatch's lock, for which a sender may wait that announces a message, is never held
-//! over the disk's work for a journal.
+//! changed and the message is let go. So the dispatch's lock, for which a sender may wait that announces a message, is not held over
+//! the disk's work for a journal, but when the group is moved, or what it set aside is tried again.
 
 mod by_queue;
 mod few;

@@ -1,9 +1,10 @@
 //! How a group comes to a topic, and where it begins.
 
+use std::collections::hash_map::Entry;
 use std::ops::Deref;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::QueueOffset;
 use crate::observe;
 use crate::progress::Cursor;
@@ -64,7 +65,41 @@ impl Deref for Seat {
 pub(super) struct Hall {
     pub(super) dispatch: Arc<Dispatch>,
     seat: Weak<Seat>,
+    /// So many do something to the group without consuming.
+    visitors: usize,
 }
+
+/// A dispatch that is not replaced while somebody does something to it who is no consumer: its terms are nobody's.
+#[derive(Debug)]
+pub(crate) struct Visit<'a> {
+    engine: &'a Engine,
+    dispatch: Arc<Dispatch>,
+}
+
+impl Deref for Visit<'_> {
+    type Target = Arc<Dispatch>;
+
+    fn deref(&self) -> &Arc<Dispatch> {
+        &self.dispatch
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        // Before the lock: in a forked child its holder may not exist.
+        if self.engine.store().check_parent().is_err() {
+            return;
+        }
+        let mut groups = self.engine.groups.lock();
+        let halls = groups.values_mut().filter(|h| Arc::ptr_eq(&h.dispatch, &self.dispatch));
+        halls.for_each(|hall| hall.visitors -= 1);
+        drop(groups);
+        self.engine.visit_over.notify_all();
+    }
+}
+
+/// Somebody who comes with other terms waits so long for visitors.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Hall {
     fn sit_down(&mut self) -> Arc<Seat> {
@@ -95,7 +130,8 @@ impl Engine {
         let store = self.store();
         let mut groups = self.groups.lock();
         let key = (group.to_owned(), topic.name().to_string());
-        if let Some(there) = groups.get_mut(&key) {
+        let mut until = None;
+        while let Some(there) = groups.get_mut(&key) {
             let differs = terms.as_ref().and_then(|terms| there.dispatch.terms().difference(terms));
             match (there.seat.upgrade(), differs) {
                 (Some(seat), None) => return Ok(seat),
@@ -105,17 +141,47 @@ impl Engine {
                     return Err(Error::invalid(what));
                 }
                 // Nobody consumes, and nothing is in anybody's hands.
-                (None, Some(_)) => drop(groups.remove(&key)),
+                (None, Some(_)) if there.visitors == 0 => drop(groups.remove(&key)),
+                (None, Some(_)) => {
+                    let until = *until.get_or_insert_with(|| store.clock.os_now() + PATIENCE);
+                    if self.visit_over.wait_until(&mut groups, until).timed_out() {
+                        let what = format!("group {group} is being moved at the moment");
+                        return Err(Error::new(ErrorKind::Busy, what));
+                    }
+                }
             }
         }
-        let cursors = cursors(store, topic, group, start)?;
-        let dispatch = Dispatch::new(store, topic, group, cursors, terms.unwrap_or_default());
-        let mut hall = Hall { dispatch, seat: Weak::new() };
+        let mut hall = self.hall(group, topic, start, terms)?;
         let seat = hall.sit_down();
         groups.insert(key, hall);
         drop(groups);
         observe::came(seat.names(), || seat.set_aside());
         Ok(seat)
+    }
+
+    /// The one dispatch of a group in a topic, for somebody who does not consume. The group begins with the oldest message, if it has no
+    /// progress yet.
+    pub(crate) fn visit(&self, group: &str, topic: &Arc<Topic>) -> Result<Visit<'_>> {
+        let mut groups = self.groups.lock();
+        let hall = match groups.entry((group.to_owned(), topic.name().to_string())) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => place.insert(self.hall(group, topic, Start::Earliest, None)?),
+        };
+        hall.visitors += 1;
+        Ok(Visit { engine: self, dispatch: Arc::clone(&hall.dispatch) })
+    }
+
+    fn hall(
+        &self,
+        group: &str,
+        topic: &Arc<Topic>,
+        start: Start,
+        terms: Option<Terms>,
+    ) -> Result<Hall> {
+        let store = self.store();
+        let cursors = cursors(store, topic, group, start)?;
+        let dispatch = Dispatch::new(store, topic, group, cursors, terms.unwrap_or_default());
+        Ok(Hall { dispatch, seat: Weak::new(), visitors: 0 })
     }
 }
 

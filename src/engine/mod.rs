@@ -21,7 +21,7 @@ use crate::observe::{self, Opened};
 use crate::options::Options;
 use crate::store::Store;
 use crate::store::close::Closed;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Condvar, Mutex};
 
 use closing::{Closer, Closing};
 use join::Hall;
@@ -39,6 +39,8 @@ pub(crate) struct Engine {
     closing: Arc<Closing>,
     /// Taken before a dispatch's own lock.
     groups: Arc<Groups>,
+    /// Nobody does anything to some group any more.
+    visit_over: Condvar,
     /// Short: nothing is taken while it is locked.
     subscriptions: Names,
 }
@@ -83,6 +85,7 @@ impl Engine {
             store,
             closing: Arc::new(Closing::new(threads)),
             groups: Arc::default(),
+            visit_over: Condvar::new(),
             subscriptions: Names::default(),
         }))
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::Result;
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, MutexGuard, Ordering, Weak};
 
@@ -88,6 +89,16 @@ impl Flusher {
             }
             if !target.failed() {
                 let now = self.clock.now();
+                // First what is due: senders who wait for the disk may never leave a gap.
+                if orders.look_at.is_some_and(|at| at <= now) {
+                    orders.look_at = None;
+                    return Some(Job::Look);
+                }
+                if orders.sync_at.is_some_and(|at| at <= now) {
+                    orders.sync_at = None;
+                    orders.commit_at = None;
+                    return Some(Job::Flush);
+                }
                 if orders.wanted > orders.told {
                     Self::gather(&mut orders);
                     return Some(Job::Sync);
@@ -95,18 +106,9 @@ impl Flusher {
                 if std::mem::take(&mut orders.commit_now) {
                     return Some(Job::Commit);
                 }
-                if orders.sync_at.is_some_and(|at| at <= now) {
-                    orders.sync_at = None;
-                    orders.commit_at = None;
-                    return Some(Job::Flush);
-                }
                 if orders.commit_at.is_some_and(|at| at <= now) {
                     orders.commit_at = None;
                     return Some(Job::Commit);
-                }
-                if orders.look_at.is_some_and(|at| at <= now) {
-                    orders.look_at = None;
-                    return Some(Job::Look);
                 }
             }
             let next =
@@ -138,27 +140,24 @@ impl Flusher {
     pub(super) fn work(&self, target: &dyn Target, job: Job) {
         // Failures have poisoned the target already; the loop sees that and rests.
         match job {
-            Job::Look => target.look_again(),
+            Job::Look => {
+                target.look_again();
+                // As long as something is not flushed, more may come without another word.
+                let mut orders = self.orders.lock();
+                if orders.sync_at.is_some() {
+                    orders.look_at = Some(self.clock.now() + LOOK_INTERVAL);
+                }
+            }
             Job::Commit => {
                 let _ = target.commit();
             }
             Job::Sync => {
-                let began = self.clock.os_now();
-                let _ = target.sync();
-                let fast = self.clock.os_now().duration_since(began) <= FAST_SYNC;
-                self.fast.store(fast, Ordering::Relaxed);
-                let mut orders = self.orders.lock();
-                orders.released = orders.waiting;
-                orders.told = target.durable();
-                let ready = Self::ready(&mut orders, target);
-                self.done.notify_all();
-                drop(orders);
-                wake_all(ready);
+                let _ = self.sync(target);
                 let _ = target.settle();
             }
             Job::Flush => {
-                let _ = target
-                    .sync()
+                let _ = self
+                    .sync(target)
                     .and_then(|()| target.settle())
                     .and_then(|()| target.sync_progress());
                 self.release_all();
@@ -167,5 +166,21 @@ impl Flusher {
                 }
             }
         }
+    }
+
+    /// Makes the log durable, and tells at once whoever waits for that.
+    fn sync(&self, target: &dyn Target) -> Result<()> {
+        let began = self.clock.os_now();
+        let synced = target.sync();
+        let fast = self.clock.os_now().duration_since(began) <= FAST_SYNC;
+        self.fast.store(fast, Ordering::Relaxed);
+        let mut orders = self.orders.lock();
+        orders.released = orders.waiting;
+        orders.told = target.durable();
+        let ready = Self::ready(&mut orders, target);
+        self.done.notify_all();
+        drop(orders);
+        wake_all(ready);
+        synced
     }
 }

@@ -212,8 +212,8 @@ impl Group {
         let mut count = 0;
         for aside in self.set_aside()? {
             let Some(topic) = self.engine.store().topics.get(&aside.topic) else { continue };
-            let seat = self.engine.join(&self.name, &topic, Start::Earliest, None)?;
-            count += u64::from(seat.forgive((aside.queue.get(), aside.offset.get()))?);
+            let dispatch = self.engine.visit(&self.name, &topic)?;
+            count += u64::from(dispatch.forgive((aside.queue.get(), aside.offset.get()))?);
         }
         Ok(count)
     }
@@ -221,7 +221,7 @@ impl Group {
     fn seek_in(&self, topic: &Arc<Topic>, start: Start) -> Result<()> {
         let store = self.engine.store();
         store.check_writable()?;
-        let dispatch = self.engine.join(&self.name, topic, Start::Earliest, None)?;
+        let dispatch = self.engine.visit(&self.name, topic)?;
         let _memory_stays = store.joining();
         let at = |(id, _)| Ok((id, start.resolve(store, topic, id)?));
         dispatch.seek(&topic.queues().map(at).collect::<Result<Vec<_>>>()?)

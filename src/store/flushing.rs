@@ -55,7 +55,7 @@ impl Target for Store {
 
     fn look_again(&self) {
         for topic in self.topics.all() {
-            topic.rouse();
+            topic.look_again();
         }
     }
 

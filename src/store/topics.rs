@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::consumequeue::ConsumeQueue;
 use crate::observe::TopicMeter;
-use crate::sync::{Arc, AtomicU32, AtomicUsize, Ordering, RwLock, Weak};
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicUsize, Ordering, RwLock, Weak};
 
 /// Somebody who wants to know that messages arrived in a topic.
 pub(crate) trait Listener: Send + Sync + std::fmt::Debug {
@@ -26,6 +26,8 @@ pub(crate) struct Topic {
     turn: AtomicU32,
     /// How many threads sleep until a message arrives. An append looks here only.
     sleepers: AtomicUsize,
+    /// Something came since those who wait were last made to look.
+    fresh: AtomicBool,
     listeners: RwLock<Vec<Weak<dyn Listener>>>,
     meter: TopicMeter,
 }
@@ -37,6 +39,7 @@ impl Topic {
             queues: queues.collect(),
             turn: AtomicU32::new(0),
             sleepers: AtomicUsize::new(0),
+            fresh: AtomicBool::new(false),
             listeners: RwLock::new(Vec::new()),
             meter: TopicMeter::default(),
         }
@@ -105,14 +108,27 @@ impl Topic {
     /// Called after units were pushed. No wake-up is lost: a sleeper counts itself before it takes the queue's lock for
     /// its last look, so either that look sees the unit, or this sees the sleeper.
     pub(crate) fn arrived(&self, count: usize) {
+        if !self.fresh.load(Ordering::Relaxed) {
+            self.fresh.store(true, Ordering::Relaxed);
+        }
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             self.tell(count);
         }
     }
 
-    /// Has everybody who waits look, whether they count as sleepers or not.
-    pub(crate) fn rouse(&self) {
-        self.tell(usize::MAX);
+    /// Has everybody who waits look, whether they count as sleepers or not, if something came since they were last told to.
+    pub(crate) fn look_again(&self) {
+        if self.fresh.swap(false, Ordering::Relaxed) {
+            self.tell(usize::MAX);
+        }
+    }
+
+    /// What arrives while `work` runs wakes nobody.
+    #[cfg(test)]
+    pub(crate) fn deaf(&self, work: impl FnOnce()) {
+        let sleepers = self.sleepers.swap(0, Ordering::SeqCst);
+        work();
+        self.sleepers.fetch_add(sleepers, Ordering::SeqCst);
     }
 
     fn tell(&self, count: usize) {

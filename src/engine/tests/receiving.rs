@@ -195,3 +195,29 @@ fn who_is_woken_and_cannot_read_the_queue_wakes_the_next() {
         );
     });
 }
+
+#[test]
+fn who_moves_a_group_is_no_consumer_whose_terms_others_must_have() {
+    let engine = Engine::in_memory(&Options::default()).unwrap();
+    let topic = engine.store().topic("t").unwrap();
+    let lease = |seconds| {
+        let builder = ConsumerBuilder::new(&engine, crate::Topic::<[u8], Raw>::new("t"), "g");
+        builder.lease(Duration::from_secs(seconds)).pull()
+    };
+    drop(lease(1).unwrap());
+    let visit = engine.visit("g", &topic).unwrap();
+    assert!(lease(1).is_ok(), "the terms of whoever was there last");
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| lease(2));
+        producer(&engine).send(b"m").unwrap();
+        visit.seek(&[(0, 1)]).unwrap();
+        drop(visit);
+        let consumer = other.join().unwrap().unwrap();
+        assert!(consumer.recv(Duration::ZERO).unwrap().is_none(), "it was moved before");
+        let visit = engine.visit("g", &topic).unwrap();
+        visit.seek(&[(0, 0)]).unwrap();
+        assert!(consumer.recv(Duration::ZERO).unwrap().is_some());
+        assert!(lease(3).is_err(), "somebody consumes");
+    });
+    engine.close().unwrap();
+}

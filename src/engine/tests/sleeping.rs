@@ -271,3 +271,29 @@ fn who_polls_by_itself_is_woken_by_no_arrival_and_finds_the_message_at_its_next_
     receiver.join().unwrap().unwrap().unwrap().ack().unwrap();
     engine.close().unwrap();
 }
+
+#[test]
+fn who_was_not_woken_by_a_message_is_by_the_next_look_and_nobody_else() {
+    use crate::flush::Target;
+
+    let (engine, _clock) = still();
+    let consumer = |topic: &str| -> Bytes {
+        let topic = crate::Topic::named(topic).unwrap();
+        ConsumerBuilder::new(&engine, topic, "g").pull().unwrap()
+    };
+    let (here, there) = (consumer("t"), consumer("elsewhere"));
+    let mut waits = asleep(&here);
+    let idle = asleep(&there);
+    let topic = engine.store().topic("t").unwrap();
+    topic.deaf(|| drop(producer(&engine).send(b"m").unwrap()));
+    assert_eq!(waits.rings(), 0);
+    engine.store().look_again();
+    assert!(waits.rings() > 0);
+    let Poll::Ready(Ok(Some(taken))) = waits.poll() else { panic!("it is there") };
+    assert_eq!(idle.rings(), 0, "nothing came there");
+    let next = asleep(&here);
+    engine.store().look_again();
+    assert_eq!(next.rings(), 0, "nothing came since");
+    drop((waits, idle, next, taken));
+    engine.close().unwrap();
+}
