@@ -108,7 +108,8 @@ impl FloorFile {
             return Ok(None);
         };
         let slots = bytes.chunks(SLOT).filter_map(|slot| decode(slot, generation));
-        Ok(slots.max_by_key(|mark| mark.durable))
+        // Of two that say the same of the log, the newer one says more of the queues.
+        Ok(slots.max_by_key(|mark| (mark.durable, mark.queues)))
     }
 }
 
