@@ -74,6 +74,10 @@ impl Layout {
         self.own().join("clean")
     }
 
+    pub(crate) fn delays(&self) -> PathBuf {
+        self.own().join("delays")
+    }
+
     pub(crate) fn queue_ends(&self) -> PathBuf {
         self.own().join("queues")
     }

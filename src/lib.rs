@@ -150,7 +150,7 @@
 //! # What it is not
 //!
 //! It does not talk to other machines, and one process at a time has a store open ([`ReadOnly`] looks at one in use). It does not
-//! de-duplicate, delay or dead-letter messages yet. It runs on Linux.
+//! de-duplicate or dead-letter messages yet, and delays them by levels only ([`MessageBuilder::delay_level`]). It runs on Linux.
 
 mod clock;
 mod codec;
@@ -158,6 +158,7 @@ mod commitlog;
 mod config;
 mod consumequeue;
 mod consumer;
+mod delay;
 mod engine;
 mod error;
 mod fields;
@@ -215,8 +216,8 @@ pub use options::{
 };
 pub use producer::{MessageBuilder, Producer, Ticket};
 pub use queue::{
-    CloseReport, Group, GroupOffset, GroupStats, Lag, LogStats, Queue, QueueEntry, QueueStats,
-    ReadOnly, SetAside, Stats, TopicStats,
+    CloseReport, Delayed, Group, GroupOffset, GroupStats, Lag, LevelStats, LogStats, Queue,
+    QueueEntry, QueueStats, ReadOnly, SetAside, Stats, TopicStats,
 };
 pub use retry::Retry;
 pub use store::message::{Message, RecordFields};

@@ -111,6 +111,7 @@ pub struct Options {
     pub(crate) background: bool,
     /// Nothing outlives the process: space is given back as soon as every group has passed.
     pub(crate) volatile: bool,
+    pub(crate) delay_levels: Option<String>,
 }
 
 impl Default for Options {
@@ -131,6 +132,7 @@ impl Default for Options {
             journal_size: JOURNAL_SIZE,
             background: true,
             volatile: false,
+            delay_levels: None,
         }
     }
 }
@@ -213,6 +215,27 @@ impl Options {
     /// [`ErrorKind::Full`](crate::ErrorKind::Full).
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.memory_budget = bytes;
+        self
+    }
+
+    /// How long the levels of [`delay_level`](crate::MessageBuilder::delay_level) wait, the first for level 1: whole numbers with a unit (`s`,
+    /// `m`, `h` or `d`), with one space between, as in a broker's `messageDelayLevel`. Default: RocketMQ's,
+    /// `1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h`.
+    ///
+    /// Messages that wait already keep their times. A text that is no table is an error at `open`.
+    ///
+    /// ```
+    /// # fn main() -> pocketmq::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use pocketmq::Queue;
+    ///
+    /// let queue = Queue::options().delay_levels("1m 1h 1d").open(dir.path())?;
+    /// # queue.close()
+    /// # }
+    /// ```
+    #[doc(alias = "messageDelayLevel")]
+    pub fn delay_levels(mut self, table: &str) -> Self {
+        self.delay_levels = Some(table.to_owned());
         self
     }
 

@@ -137,10 +137,6 @@ pub(crate) struct DelayOffsets {
     notices: Notices,
 }
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "read and kept by brokers; nothing here delays yet")
-)]
 impl DelayOffsets {
     /// Reads the file's content; none means no progress. Numbers out of range are left out as in
     /// [`ConsumerOffsets::from_value`].
@@ -160,6 +156,7 @@ impl DelayOffsets {
     }
 
     /// Level and offset, sorted by level.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests compare entries"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u64)> {
         self.levels.iter().map(|(level, next)| (*level, *next))
     }

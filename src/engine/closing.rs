@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::delay::Delay;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::close::Closed;
 use crate::store::{Store, Threads};
@@ -32,6 +33,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Closer {
     pub(super) store: Arc<Store>,
+    pub(super) delay: Arc<Delay>,
     pub(super) groups: Arc<Groups>,
     pub(super) closing: Arc<Closing>,
 }
@@ -64,7 +66,7 @@ impl Closer {
     /// wait, because it would wait for itself: closing goes on without it.
     pub(super) fn close(self, spawn: Spawn) -> Result<Closed> {
         let here = thread::current().id();
-        let own = self.closing.own.contains(&here);
+        let own = self.closing.own.contains(&here) || self.delay.is_current();
         let mut state = self.closing.state.lock();
         let threads = loop {
             match &mut *state {
@@ -107,12 +109,15 @@ impl Closer {
         *state = State::Running(thread::current().id());
         drop(state);
         let _said = Said { closer: &self, outcome: Err("its process died".to_owned()) };
+        self.delay.stop();
         self.store.abandon(threads, image)
     }
 
     fn run(self, threads: Threads) -> Result<Closed> {
         let mut said =
             Said { closer: &self, outcome: Err("closing it was interrupted".to_owned()) };
+        // What waits is left where it is.
+        self.delay.stop();
         let closed = self.store.close(threads);
         said.outcome = closed.as_ref().map(Clone::clone).map_err(ToString::to_string);
         closed

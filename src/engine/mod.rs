@@ -13,6 +13,7 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use crate::clock::{Clock, SystemClock};
+use crate::delay::Delay;
 use crate::error::Result;
 use crate::io::Storage;
 use crate::io::disk::{Disk, resolve};
@@ -36,6 +37,7 @@ const MEMORY_QUEUE_FILE: u64 = 20 * 4096;
 #[derive(Debug)]
 pub(crate) struct Engine {
     store: Arc<Store>,
+    delay: Arc<Delay>,
     closing: Arc<Closing>,
     /// Taken before a dispatch's own lock.
     groups: Arc<Groups>,
@@ -81,17 +83,24 @@ impl Engine {
             units_mended: report.units_mended,
             damaged: report.damage.len(),
         });
-        Ok(Arc::new(Self {
+        let engine = Arc::new(Self {
+            delay: Delay::new(&store),
             store,
             closing: Arc::new(Closing::new(threads)),
             groups: Arc::default(),
             visit_over: Condvar::new(),
             subscriptions: Names::default(),
-        }))
+        });
+        engine.delay.go_on()?;
+        Ok(engine)
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    pub(crate) fn delay(&self) -> &Arc<Delay> {
+        &self.delay
     }
 
     #[cfg(test)]
@@ -117,6 +126,7 @@ impl Engine {
     #[cfg(feature = "testing")]
     pub(crate) fn time_moved(&self) {
         self.store.time_moved();
+        self.delay.time_moved();
         let groups = self.groups.lock();
         let dispatches: Vec<_> = groups.values().map(|hall| Arc::clone(&hall.dispatch)).collect();
         drop(groups);
@@ -128,6 +138,7 @@ impl Engine {
     fn closer(&self) -> Closer {
         Closer {
             store: Arc::clone(&self.store),
+            delay: Arc::clone(&self.delay),
             groups: Arc::clone(&self.groups),
             closing: Arc::clone(&self.closing),
         }
@@ -143,7 +154,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         if self.store.check_parent().is_err() {
             // Threads of the parent's, which this process cannot even let go.
-            let _stays = ManuallyDrop::new(Arc::clone(&self.closing));
+            let _stay = ManuallyDrop::new((Arc::clone(&self.closing), Arc::clone(&self.delay)));
             return;
         }
         // Nobody is left to tell; whoever wants to know calls `close`.

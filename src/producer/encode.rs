@@ -10,6 +10,7 @@ use crate::message::names::java_hash;
 use crate::message::properties;
 use crate::options::{Flush, MAX_BODY};
 use crate::store::append::Drafts;
+use crate::timer::levels::Level;
 
 /// Buffers larger than this are given back after use.
 const KEEP: usize = 256 << 10;
@@ -50,6 +51,8 @@ pub(crate) struct Extras {
     pub(crate) queue: Option<QueueId>,
     /// The flush level of this message alone.
     pub(crate) flush: Option<Flush>,
+    /// The level of delay; 0 for none.
+    pub(crate) delay_level: u32,
 }
 
 impl Extras {
@@ -62,6 +65,7 @@ impl Extras {
         flag: 0,
         queue: None,
         flush: None,
+        delay_level: 0,
     };
 
     pub(crate) fn order_key(&self) -> Option<&str> {
@@ -69,8 +73,9 @@ impl Extras {
     }
 
     /// The whole property block.
-    fn encode(&self) -> std::borrow::Cow<'_, [u8]> {
-        if self.keys.is_empty() && self.tag.is_none() && self.order_key.is_none() {
+    fn encode(&self, waiting: Option<&Waiting<'_>>) -> std::borrow::Cow<'_, [u8]> {
+        let plain = self.keys.is_empty() && self.tag.is_none() && self.order_key.is_none();
+        if plain && waiting.is_none() {
             return self.block.as_slice().into();
         }
         let mut block = self.block.clone();
@@ -83,7 +88,29 @@ impl Extras {
         if let Some(key) = &self.order_key {
             properties::push(&mut block, properties::name::SHARDING_KEY, key);
         }
+        if let Some(waiting) = waiting {
+            waiting.put(&mut block);
+        }
         block.into()
+    }
+}
+
+/// What makes a message wait: it lies in the schedule topic, and says itself where it is to go.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a> {
+    pub(crate) real_topic: &'a str,
+    pub(crate) real_queue: u32,
+    pub(crate) level: Level,
+    pub(crate) delay_ms: i64,
+    pub(crate) unique_key: String,
+}
+
+impl Waiting<'_> {
+    fn put(&self, block: &mut Vec<u8>) {
+        properties::push(block, properties::name::UNIQ_KEY, &self.unique_key);
+        properties::push(block, properties::name::DELAY, &self.level.get().to_string());
+        properties::push(block, properties::name::REAL_TOPIC, self.real_topic);
+        properties::push(block, properties::name::REAL_QUEUE_ID, &self.real_queue.to_string());
     }
 }
 
@@ -107,15 +134,28 @@ pub(crate) fn draft<T: ?Sized, C: Encode<T>>(
 ) -> Result<()> {
     let Scratch { body, drafts } = scratch;
     if drafts.parts.is_empty() {
-        return push(drafts, frame, extras, |out| encode_body::<T, C>(value, out));
+        return push(drafts, frame, extras, None, |out| encode_body::<T, C>(value, out));
     }
     // A codec must not come near the records that are there already, whatever it does to its output.
     body.clear();
     encode_body::<T, C>(value, body)?;
-    push(drafts, frame, extras, |out| {
+    push(drafts, frame, extras, None, |out| {
         out.extend_from_slice(body);
         Ok(())
     })
+}
+
+/// Encodes one value that waits, as the first and only one.
+pub(crate) fn draft_waiting<T: ?Sized, C: Encode<T>>(
+    scratch: &mut Scratch,
+    frame: &Frame<'_>,
+    value: &T,
+    (extras, waiting): (&Extras, &Waiting<'_>),
+) -> Result<()> {
+    let drafts = &mut scratch.drafts;
+    push(drafts, frame, extras, Some(waiting), |out| encode_body::<T, C>(value, out))?;
+    drafts.delay_last(waiting.delay_ms);
+    Ok(())
 }
 
 fn encode_body<T: ?Sized, C: Encode<T>>(value: &T, out: &mut Vec<u8>) -> Result<()> {
@@ -139,9 +179,10 @@ fn push(
     drafts: &mut Drafts,
     frame: &Frame<'_>,
     extras: &Extras,
+    waiting: Option<&Waiting<'_>>,
     body: impl FnOnce(&mut Vec<u8>) -> Result<()>,
 ) -> Result<()> {
-    let block = extras.encode();
+    let block = extras.encode(waiting);
     properties::validate_len(block.len())?;
     let draft = Draft {
         topic: frame.topic,

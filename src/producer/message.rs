@@ -101,6 +101,33 @@ impl<'a, T: ?Sized, C> MessageBuilder<'a, T, C> {
         self
     }
 
+    /// Delays the message by one of RocketMQ's levels: consumers get it that much later. 0 is none; 1 to 18 are 1 s, 5 s, 10 s, 30 s, 1 to 10
+    /// min, 20 min, 30 min, 1 h, 2 h ([`Options::delay_levels`](crate::Options::delay_levels) changes them); a level above the last counts as the
+    /// last, as with a broker.
+    ///
+    /// Messages of one level come in the order in which they were sent, never before their time by the wall clock: if that is set back, they
+    /// come later by as much, and if it is set forward, sooner. Each is delivered once, also over a kill. What is delivered keeps the id of the
+    /// [`Receipt`], which says where the message waits meanwhile.
+    ///
+    /// ```
+    /// # fn main() -> pocketmq::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # use pocketmq::{Queue, Topic};
+    /// # const ORDERS: Topic<u64> = Topic::new("orders");
+    /// # let queue = Queue::open(dir.path())?;
+    /// let orders = queue.producer(ORDERS)?;
+    /// orders.message(&7).key("order-7").delay_level(3).send()?;      // in 10 seconds
+    /// # queue.close()
+    /// # }
+    /// ```
+    ///
+    /// Sending fails with [`ErrorKind::InvalidArgument`] if the message is also ordered ([`MessageBuilder::order_by`]): what waits is passed by
+    /// what does not.
+    pub fn delay_level(mut self, level: u32) -> Self {
+        self.extras.delay_level = level;
+        self
+    }
+
     /// A number for the application's own use (RocketMQ's `flag`).
     pub fn flag(mut self, flag: i32) -> Self {
         self.extras.flag = flag;
@@ -121,7 +148,7 @@ impl<T: ?Sized, C: Encode<T>> MessageBuilder<'_, T, C> {
     /// # Errors
     ///
     /// As [`Producer::send`], and [`ErrorKind::InvalidArgument`] if a key, tag or property
-    /// is not acceptable.
+    /// is not acceptable, or the message is ordered and delayed.
     pub fn send(&self) -> Result<Receipt> {
         self.valid()?;
         self.producer.send_with(self.value, &self.extras)
@@ -150,6 +177,11 @@ impl<T: ?Sized, C: Encode<T>> MessageBuilder<'_, T, C> {
     fn valid(&self) -> Result<()> {
         match &self.invalid {
             Some((kind, what)) => Err(Error::new(*kind, what)),
+            None if self.extras.delay_level > 0 && self.extras.order_key.is_some() => {
+                Err(Error::invalid(
+                    "a message with an order key cannot be delayed: later ones would pass it",
+                ))
+            }
             None => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
 //! Producers: typed handles that send to one topic.
 
+mod delayed;
 mod encode;
 mod message;
 mod ticket;
@@ -181,6 +182,9 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
 
     fn send_with(&self, value: &T, extras: &Extras) -> Result<Receipt> {
         let queue = self.choose(extras)?;
+        if extras.delay_level > 0 {
+            return self.send_delayed(value, extras, queue);
+        }
         self.sending(queue, |sending, scratch| {
             draft::<T, C>(scratch, &self.frame(queue), value, extras)?;
             self.engine.store().append(&self.topic, queue, &mut scratch.drafts)?;
@@ -193,11 +197,14 @@ impl<T: ?Sized, C: Encode<T>> Producer<T, C> {
 
     fn submit_with(&self, value: &T, extras: &Extras, may_wait: bool) -> Result<Ticket> {
         let queue = self.choose(extras)?;
+        if extras.delay_level > 0 {
+            return self.submit_delayed(value, extras, queue, may_wait);
+        }
         let sync = extras.flush.unwrap_or(self.engine.store().settings.flush) == Flush::Sync;
         self.sending(queue, |sending, scratch| {
             draft::<T, C>(scratch, &self.frame(queue), value, extras)?;
             let store = self.engine.store();
-            let origin = ticket::Origin { queue, sync };
+            let origin = ticket::Origin { queue, sync, id: None };
             match store.submit(&self.topic, queue, &mut scratch.drafts, may_wait)? {
                 Submitted::Done => {
                     self.placed(sending, &scratch.drafts);

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush::{Timer, Waited};
-use crate::message::Receipt;
+use crate::message::{MessageId, Receipt};
 use crate::store::append::Part;
 use crate::store::line::Slot;
 use crate::store::topics::Topic;
@@ -33,9 +33,11 @@ pub struct Ticket {
     timer: Timer,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Origin {
     pub(super) queue: u32,
+    /// The message's identity, if it is not its place.
+    pub(super) id: Option<MessageId>,
     /// Wait for durability.
     pub(super) sync: bool,
 }
@@ -83,10 +85,18 @@ impl Ticket {
         Self::new(engine, topic, origin, State::InLine(slot))
     }
 
+    fn receipt_of(&self, part: &Part, durable: bool) -> Receipt {
+        let receipt = part.receipt(&self.topic, self.origin.queue, durable);
+        match &self.origin.id {
+            Some(id) => Receipt { id: id.clone(), ..receipt },
+            None => receipt,
+        }
+    }
+
     /// The position, if the message has one already: not if it waits in line.
     pub fn receipt(&self) -> Option<Receipt> {
         match &self.state {
-            State::Placed(part) => Some(part.receipt(&self.topic, self.origin.queue, false)),
+            State::Placed(part) => Some(self.receipt_of(part, false)),
             State::InLine(_) | State::Over => None,
         }
     }
@@ -107,14 +117,14 @@ impl Ticket {
             State::Over => return Err(Error::closed()),
         };
         if !self.origin.sync {
-            return Ok(part.receipt(&self.topic, self.origin.queue, false));
+            return Ok(self.receipt_of(&part, false));
         }
         let waited = self.engine.store().await_durable(part.end(), self.deadline);
         self.settle(waited, &part)
     }
 
     fn settle(&self, waited: Waited, part: &Part) -> Result<Receipt> {
-        let receipt = |durable| part.receipt(&self.topic, self.origin.queue, durable);
+        let receipt = |durable| self.receipt_of(part, durable);
         match waited {
             Waited::Durable => Ok(receipt(true)),
             waited => Err(unconfirmed(waited, self.engine.store(), receipt(false))),
@@ -151,7 +161,7 @@ impl Future for Ticket {
         let State::Placed(part) = self.state else { return Poll::Ready(Err(Error::closed())) };
         if !self.origin.sync {
             self.state = State::Over;
-            return Poll::Ready(Ok(part.receipt(&self.topic, self.origin.queue, false)));
+            return Poll::Ready(Ok(self.receipt_of(&part, false)));
         }
         let Self { engine, timer, deadline, .. } = &mut *self;
         match engine.store().poll_durable(part.end(), (timer, *deadline), cx.waker()) {

@@ -20,8 +20,20 @@ pub struct Stats {
     pub groups: Vec<GroupStats>,
     /// The log that holds all messages.
     pub log: LogStats,
+    /// Messages that wait for their time, by level; levels without any are left out.
+    pub delayed: Vec<LevelStats>,
     /// Whether an earlier failure has stopped the store from writing.
     pub poisoned: bool,
+}
+
+/// A level of delay ([`MessageBuilder::delay_level`](crate::MessageBuilder::delay_level)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LevelStats {
+    /// Its number, from 1.
+    pub level: u32,
+    /// How many messages wait.
+    pub waiting: u64,
 }
 
 /// The commit log: where it begins, and how far it is.
@@ -156,7 +168,9 @@ impl Queue {
         }
         let (min, durable, next) = store.log_extent();
         let log = LogStats { min: min.into(), next: next.into(), durable: durable.into() };
-        Ok(Stats { topics, groups, log, poisoned: store.is_poisoned() })
+        let waiting = store.delays.waiting().into_iter().filter(|(_, waiting)| *waiting > 0);
+        let delayed = waiting.map(|(id, waiting)| LevelStats { level: id + 1, waiting }).collect();
+        Ok(Stats { topics, groups, log, delayed, poisoned: store.is_poisoned() })
     }
 }
 

@@ -23,8 +23,8 @@ use crate::topic::Topic;
 use crate::worker::WorkerBuilder;
 
 pub use group::{Group, Lag, SetAside};
-pub use look::{GroupStats, LogStats, QueueStats, Stats, TopicStats};
-pub use readonly::{GroupOffset, QueueEntry, ReadOnly};
+pub use look::{GroupStats, LevelStats, LogStats, QueueStats, Stats, TopicStats};
+pub use readonly::{Delayed, GroupOffset, QueueEntry, ReadOnly};
 
 /// A message queue: one directory, one handle. Cheap to clone.
 ///

@@ -1,12 +1,14 @@
 //! The handle to a store that is only looked at.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::engine::disk;
 use crate::error::Result;
 use crate::message::names::subscription_of;
+use crate::message::properties::name::{REAL_QUEUE_ID, REAL_TOPIC};
 use crate::message::{LogOffset, QueueId, QueueOffset};
-use crate::store::message::Message;
+use crate::store::message::{Message, instant};
 use crate::store::readonly::Image;
 use crate::store::report::OpenReport;
 
@@ -68,6 +70,22 @@ pub struct GroupOffset {
     pub offset: QueueOffset,
     /// How many messages are acknowledged above it.
     pub acked_above: u64,
+}
+
+/// A message that waits for its time.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Delayed {
+    /// The message as it waits: in the topic `SCHEDULE_TOPIC_XXXX`.
+    pub message: Message,
+    /// The topic it is meant for.
+    pub topic: String,
+    /// The queue it is meant for.
+    pub queue: QueueId,
+    /// The level of its delay.
+    pub level: u32,
+    /// When it is due.
+    pub due: SystemTime,
 }
 
 impl ReadOnly {
@@ -144,6 +162,21 @@ impl ReadOnly {
             log_offset: unit.offset.into(),
             size: unit.size,
             tag_code: unit.tags_code,
+        })
+    }
+
+    /// The messages delayed by a level that were not delivered, by level and in order. A damaged one is an error in its place.
+    pub fn delayed(&self) -> impl Iterator<Item = Result<Delayed>> {
+        self.image.waiting().map(|(queue, unit)| {
+            let message = self.image.message(unit.offset, unit.size)?;
+            let real = |name| message.property(name).unwrap_or_default();
+            Ok(Delayed {
+                topic: real(REAL_TOPIC).to_owned(),
+                queue: real(REAL_QUEUE_ID).parse().unwrap_or(0).into(),
+                level: queue.saturating_add(1),
+                due: instant(unit.tags_code),
+                message,
+            })
         })
     }
 

@@ -31,6 +31,13 @@ pub(crate) struct Appender {
     pub(super) armed: bool,
 }
 
+impl Appender {
+    pub(super) const fn new(tail: Tail, last_ms: i64) -> Self {
+        let filed_at = tail.end;
+        Self { tail, last_ms, line: VecDeque::new(), unfiled: Vec::new(), filed_at, armed: false }
+    }
+}
+
 /// A message in line, and the slot that tells its sender what became of it.
 #[derive(Debug)]
 pub(super) struct Lined {
@@ -82,7 +89,10 @@ pub(crate) struct Drafts {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) size: u32,
+    /// What its unit carries beside the position. Of a delayed message: when it is due, filled in by the append.
     pub(crate) tags_code: i64,
+    /// How long it is delayed after it was stored, in milliseconds.
+    pub(crate) delay_ms: Option<i64>,
     pub(crate) queue_offset: u64,
     pub(crate) log_offset: u64,
 }
@@ -129,6 +139,13 @@ impl Drafts {
         let size = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
         self.parts.push(Part { size, tags_code, ..Part::default() });
         Ok(())
+    }
+
+    /// The record that was pushed last waits so long after it was stored.
+    pub(crate) fn delay_last(&mut self, ms: i64) {
+        if let Some(part) = self.parts.last_mut() {
+            part.delay_ms = Some(ms);
+        }
     }
 }
 
@@ -242,8 +259,11 @@ impl Store {
     }
 
     /// Records that no file can hold are refused before anything else.
-    fn check_fits(&self, drafts: &Drafts) -> Result<()> {
-        let len = drafts.bytes.len() as u64;
+    pub(super) fn check_fits(&self, drafts: &Drafts) -> Result<()> {
+        self.check_size(drafts.bytes.len() as u64)
+    }
+
+    pub(super) fn check_size(&self, len: u64) -> Result<()> {
         if len + format::BLANK_LEN as u64 <= self.log.segment_size() {
             return Ok(());
         }
@@ -296,6 +316,9 @@ impl Store {
             }
             part.queue_offset = queue_offset;
             part.log_offset = log_offset;
+            if let Some(delay) = part.delay_ms {
+                part.tags_code = now.saturating_add(delay);
+            }
             queue_offset += 1;
             log_offset += u64::from(part.size);
         }

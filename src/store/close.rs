@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::groups::Groups;
 use crate::config::json::Value;
-use crate::config::offsets::ConsumerOffsets;
+use crate::config::offsets::{ConsumerOffsets, DelayOffsets};
 use crate::config::topics::{TopicConfig, Topics as TopicsFile};
 use crate::config::{self, to_text};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,7 +20,7 @@ use crate::sync::{Arc, Ordering};
 use super::append::Notices;
 use super::checkpoint::Checkpoint;
 use super::state::CleanStamp;
-use super::survey::CONFIG_FILES;
+use super::survey::{CONFIG_FILES, DELAY_FILE};
 use super::{Store, Threads};
 
 /// Queues, readable and writable: RocketMQ's permission bits 4 and 2.
@@ -32,6 +32,7 @@ pub(crate) struct Config {
     topics: TopicsFile,
     groups: Groups,
     offsets: ConsumerOffsets,
+    delays: DelayOffsets,
 }
 
 impl Config {
@@ -54,6 +55,8 @@ impl Config {
                 &group_ok,
             )
             .map_err(|e| e.at(&at(offsets)))?,
+            delays: DelayOffsets::from_value(value(DELAY_FILE)?.as_ref())
+                .map_err(|e| e.at(&at(DELAY_FILE)))?,
         })
     }
 
@@ -69,8 +72,14 @@ impl Config {
         })
     }
 
+    /// How far the messages of a delay level were delivered.
+    pub(crate) fn delivered(&self, level: u32) -> Option<u64> {
+        self.delays.get(level)
+    }
+
     pub(crate) fn notices(&self) -> impl Iterator<Item = &String> {
-        self.topics.notices().iter().chain(self.groups.notices()).chain(self.offsets.notices())
+        let known = self.topics.notices().iter().chain(self.groups.notices());
+        known.chain(self.offsets.notices()).chain(self.delays.notices())
     }
 }
 
@@ -173,6 +182,7 @@ impl Store {
         self.progress.close()?;
         self.log.remove_unused()?;
         let acked_above_gaps = self.write_config()?;
+        self.close_delays()?;
         let damaged = self.damaged.load(Ordering::SeqCst);
         if damaged {
             // A broker's own recovery would cut the log at the damage: the marker stays, and the next open looks again.
@@ -240,6 +250,14 @@ impl Store {
         for (name, value) in values {
             config::save(&*self.storage, &dir, name, to_text(&value).as_bytes())?;
         }
+        if let Some(schedule) = self.delays.topic() {
+            // A level without a place would begin with its first message, and one that no queue has is none of a broker's business.
+            for (id, _) in schedule.queues().filter(|(_, queue)| queue.extent().next > 0) {
+                config.delays.set(id + 1, self.delays.next(id));
+            }
+            let text = to_text(&config.delays.to_value(now));
+            config::save(&*self.storage, &dir, DELAY_FILE, text.as_bytes())?;
+        }
         self.write_broker_conf()?;
         Ok(above)
     }
@@ -296,6 +314,10 @@ impl Store {
             let path = self.layout.config().join(name);
             let text = read_small(&*self.storage, &path, 1 << 30)?.unwrap_or_default();
             configs.push((name.to_owned(), crc32fast::hash(&text)));
+        }
+        let delays = self.layout.config().join(DELAY_FILE);
+        if let Some(text) = read_small(&*self.storage, &delays, 1 << 30)? {
+            configs.push((DELAY_FILE.to_owned(), crc32fast::hash(&text)));
         }
         let segments = self.log.segments();
         let base = |s: Option<&Arc<crate::commitlog::segment::Segment>>| s.map_or(0, |s| s.base());

@@ -181,7 +181,13 @@ impl Store {
             floor.write(durable, queues, rolled)?;
         }
         drop(floor);
-        match rolled.then(|| self.sync_queues(false)) {
+        let roll = || {
+            // What is marked before the sync is durable after it.
+            self.mark_delays();
+            self.sync_queues(false)?;
+            self.keep_delays()
+        };
+        match rolled.then(roll) {
             // The log is durable, and that is what was asked for. Units stay in memory until there is room.
             Some(Err(e)) if e.kind() != ErrorKind::Full => Err(e),
             _ => Ok(()),

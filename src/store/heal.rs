@@ -25,7 +25,8 @@ impl Store {
             });
         }
         let log_min = self.log.min_offset();
-        let mut gathered = Gathered::spilling_to(&self.files, log_min, self.own.clone());
+        let (own, levels) = (self.own.clone(), &self.settings.levels);
+        let mut gathered = Gathered::spilling_to(&self.files, log_min, own, levels);
         let mut starts = Starts::new(&self.files);
         let mut plan = Plan {
             files: &files,

@@ -73,7 +73,7 @@ impl Message {
     }
 
     /// The fixed fields, read again. What was checked once does not change.
-    fn view(&self) -> RecordView<'_> {
+    pub(super) fn view(&self) -> RecordView<'_> {
         match format::decode(self.bytes.as_slice(), Checks::NONE) {
             Decoded::Record(view) => view,
             _ => RecordView::EMPTY,
@@ -191,7 +191,8 @@ impl Message {
     }
 }
 
-fn instant(ms: i64) -> SystemTime {
+/// A time in milliseconds since the epoch.
+pub(crate) fn instant(ms: i64) -> SystemTime {
     let since = Duration::from_millis(ms.unsigned_abs());
     let at = if ms < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) };
     at.unwrap_or(UNIX_EPOCH)

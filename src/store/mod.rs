@@ -9,6 +9,8 @@ mod abandon;
 pub(crate) mod append;
 pub(crate) mod checkpoint;
 pub(crate) mod close;
+mod copy;
+pub(crate) mod delays;
 mod flushing;
 mod heal;
 pub(crate) mod line;
@@ -42,8 +44,10 @@ use crate::options::{Flush, Options, Reads};
 use crate::progress::Progress;
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::timer::levels::Levels;
 
 use append::Appender;
+use delays::Delays;
 use poison::Poison;
 use report::OpenReport;
 use state::{FloorFile, Generation, OwnRanges};
@@ -58,6 +62,7 @@ pub(crate) struct Store {
     pub(crate) settings: Settings,
     pub(crate) topics: Topics,
     pub(crate) progress: Progress,
+    pub(crate) delays: Delays,
     pub(crate) report: OpenReport,
     generation: u64,
     log: CommitLog,
@@ -104,10 +109,11 @@ pub(crate) struct Settings {
     pub(crate) default_queues: u32,
     pub(crate) threaded: bool,
     pub(crate) volatile: bool,
+    pub(crate) levels: Levels,
 }
 
 impl Settings {
-    pub(crate) fn of(options: &Options) -> Self {
+    pub(crate) fn of(options: &Options, levels: Levels) -> Self {
         Self {
             flush: options.flush,
             reads: options.reads,
@@ -117,6 +123,7 @@ impl Settings {
             default_queues: options.default_queues,
             threaded: options.background,
             volatile: options.volatile,
+            levels,
         }
     }
 
@@ -211,6 +218,11 @@ impl Store {
                 crate::options::MAX_QUEUES
             )));
         }
+        self.make_topic(name, queues, exact)
+    }
+
+    /// As [`Store::create_topic`], whatever the name is.
+    fn make_topic(&self, name: &str, queues: u32, exact: bool) -> Result<Arc<Topic>> {
         let _one = self.creating.lock();
         if let Some(topic) = self.topics.get(name) {
             return if exact && topic.queue_count() != queues {

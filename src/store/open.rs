@@ -13,16 +13,21 @@ use crate::flush::housekeeper::Housekeeper;
 use crate::io::mapping::ForkGuard;
 use crate::io::{LockGuard, OpenMode, Storage};
 use crate::layout::{Layout, MARKER_TEXT};
-use crate::options::{DEFAULT_QUEUE_FILE_SIZE, DEFAULT_SEGMENT_SIZE, Flush, Options};
+use crate::message::names::SCHEDULE_TOPIC;
+use crate::options::{DEFAULT_QUEUE_FILE_SIZE, DEFAULT_SEGMENT_SIZE, Flush, MAX_QUEUES, Options};
 use crate::progress::{self, State};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex};
+use crate::timer::levels::Levels;
 
 use super::append::Appender;
 use super::close::Config;
+use super::delays::Delays;
 use super::poison::Poison;
 use super::recovery::{Recovered, Recovery};
 use super::report::{Damage, History, OpenReport};
-use super::state::{FloorFile, FloorMark, Generation, QueueEnds, TAKEOVER, Takeover};
+use super::state::{
+    DelayMark, FloorFile, FloorMark, Generation, Kept, QueueEnds, TAKEOVER, Takeover,
+};
 use super::survey::Survey;
 use super::topics::{Topic, Topics};
 use super::{Settings, Store, Threads};
@@ -55,7 +60,9 @@ impl Store {
         }
         mark_in_use(&*storage, &layout)?;
 
+        let levels = levels_of(options)?;
         let files = QueueFiles::new(&storage, &layout, generation.queue_file_size);
+        let levels_before = survey.levels(&levels);
         let recovery = Recovery {
             storage: &storage,
             layout: &layout,
@@ -63,12 +70,15 @@ impl Store {
             history,
             segment_size: generation.segment_size,
             files: &files,
+            levels: &levels_before,
         };
         let mut recovered = recovery.run()?;
         let config = Config::load(&*storage, &layout)?;
         let mut state = recovery.progress(&config, &mut recovered)?;
         recovered.notes.extend(config.notices().cloned());
-        let topics = gather_topics(&config, &state, &recovered);
+        let next = recovery.delays(&config, &mut recovered)?;
+        let topics = gather_topics(&config, &state, &recovered, &levels);
+        let delays = FoundDelays { levels, next, stale: survey.delays != Kept::Nothing };
         if history == History::Clean {
             state.topics.clear();
             state.groups.clear();
@@ -87,6 +97,7 @@ impl Store {
                 topics,
                 files,
                 config,
+                delays,
             },
             options,
         )?;
@@ -109,6 +120,7 @@ impl Store {
             topics,
             files,
             config,
+            delays,
         } = start;
         let number = generation.number;
         let own = layout.own();
@@ -127,21 +139,18 @@ impl Store {
         let mark = FloorMark { durable: recovered.end, queues: recovered.end };
         let floor = FloorFile::create(&*storage, &layout, number, mark)?;
         QueueEnds::of(number, &topics).write(&*storage, &layout)?;
+        let schedule = topics.get(SCHEDULE_TOPIC);
+        if schedule.is_some() || delays.stale {
+            delays.mark(number, recovered.end).write(&*storage, &layout)?;
+        }
         generation.write(&*storage, &layout)?;
         remove_older(&*storage, &layout, number)?;
 
-        let (settings, report) = (Settings::of(options), report_of(&recovered));
+        let (settings, report) = (Settings::of(options, delays.levels), report_of(&recovered));
         Ok(Self {
             flusher: Flusher::new(Arc::clone(&clock), settings.flush_interval(), settings.threaded),
             housekeeper: Housekeeper::new(Arc::clone(&clock)),
-            appender: Mutex::new(Appender {
-                tail,
-                last_ms: recovered.last_timestamp,
-                line: std::collections::VecDeque::new(),
-                unfiled: Vec::new(),
-                filed_at: recovered.end,
-                armed: false,
-            }),
+            appender: Mutex::new(Appender::new(tail, recovered.last_timestamp)),
             damaged: AtomicBool::new(!report.damage.is_empty()),
             queues_durable: AtomicU64::new(recovered.end),
             storage,
@@ -150,6 +159,7 @@ impl Store {
             settings,
             topics,
             progress,
+            delays: Delays::new(schedule, delays.next),
             report,
             generation: number,
             log,
@@ -184,6 +194,24 @@ struct Start {
     topics: Topics,
     files: QueueFiles,
     config: Config,
+    delays: FoundDelays,
+}
+
+/// What opening found about delayed messages.
+struct FoundDelays {
+    /// How long the levels wait from now on.
+    levels: Levels,
+    /// How far the schedule topic's queues were delivered.
+    next: Vec<u64>,
+    /// There is a file of another life, which must not count in this one.
+    stale: bool,
+}
+
+impl FoundDelays {
+    fn mark(&self, generation: u64, log_end: u64) -> DelayMark {
+        let levels = self.levels.as_ms().iter().map(|ms| ms.unsigned_abs()).collect();
+        DelayMark { generation, log_offset: log_end, next: self.next.clone(), levels }
+    }
 }
 
 /// The lock of a store that is being opened. Given up for every copy of the file if that fails: a child that is just being
@@ -245,6 +273,15 @@ fn next_generation(survey: &Survey, history: History, options: &Options) -> Resu
     })
 }
 
+fn levels_of(options: &Options) -> Result<Levels> {
+    let levels =
+        options.delay_levels.as_deref().map_or_else(|| Ok(Levels::default()), Levels::parse)?;
+    if levels.highest().get() > MAX_QUEUES {
+        return Err(Error::invalid(format!("there are at most {MAX_QUEUES} delay levels")));
+    }
+    Ok(levels)
+}
+
 /// Before any file changes: the marker that stops a broker, no stamp, `abort`. Each durable before the next.
 fn mark_in_use(storage: &dyn Storage, layout: &Layout) -> Result<()> {
     for dir in [layout.commitlog(), layout.own(), layout.config()] {
@@ -301,7 +338,7 @@ fn remove_older(storage: &dyn Storage, layout: &Layout, generation: u64) -> Resu
 }
 
 /// A topic has as many queues as its configuration, its journal entry, its folders or its records say, whichever is most.
-fn gather_topics(config: &Config, state: &State, recovered: &Recovered) -> Topics {
+fn gather_topics(config: &Config, state: &State, recovered: &Recovered, levels: &Levels) -> Topics {
     let mut counts: std::collections::BTreeMap<&str, u32> = std::collections::BTreeMap::new();
     let mut at_least = |name, queues: u32| {
         let count = counts.entry(name).or_default();
@@ -315,6 +352,10 @@ fn gather_topics(config: &Config, state: &State, recovered: &Recovered) -> Topic
     }
     for (name, extents) in &recovered.extents {
         at_least(name, u32::try_from(extents.len()).unwrap_or(u32::MAX));
+    }
+    // Every level has its queue, whichever were used so far.
+    if let Some(count) = counts.get_mut(SCHEDULE_TOPIC) {
+        *count = levels.highest().get().max(*count);
     }
     let topics = Topics::default();
     for (name, count) in counts {

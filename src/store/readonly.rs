@@ -15,8 +15,10 @@ use crate::consumequeue::format::Unit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::Storage;
 use crate::layout::Layout;
+use crate::message::names::SCHEDULE_TOPIC;
 use crate::progress::CursorRecord;
 use crate::sync::Arc;
+use crate::timer::levels::Levels;
 
 use super::message::Message;
 use super::recovery::{Gathered, QueueUnits, clip};
@@ -43,6 +45,9 @@ pub(crate) struct Image {
     /// Every record of the log: its position and size.
     pub(crate) records: Vec<(u64, u32)>,
     gathered: Gathered<'static>,
+    /// How far each queue of the schedule topic was delivered, as far as that is written down; and where the sources of copies end.
+    counted: Vec<u64>,
+    copies: Vec<u64>,
     /// Topics that are configured, and with how many queues.
     pub(crate) topics: BTreeMap<String, u32>,
     pub(crate) cursors: Vec<CursorRecord>,
@@ -63,7 +68,9 @@ impl Image {
             resume: 0,
             last: None,
             records: Vec::new(),
-            gathered: Gathered::in_memory(0, OwnRanges::default()),
+            gathered: Gathered::in_memory(0, OwnRanges::default(), &Levels::default()),
+            counted: Vec::new(),
+            copies: Vec::new(),
             topics: BTreeMap::new(),
             cursors: Vec::new(),
             report: OpenReport::default(),
@@ -112,6 +119,7 @@ impl Image {
         if !found.live {
             notes.append(&mut clipped);
         }
+        self.counted = found.counted;
         self.topics = found.topics;
         self.topics.extend(state.topics.iter().map(|t| (t.name.clone(), t.queues)));
         self.cursors = state.cursors;
@@ -132,6 +140,7 @@ impl Image {
         if let Some(whole) = log.whole {
             self.gathered = whole;
             self.records.clear();
+            self.copies.clear();
             self.report.damage.clear();
             self.last = None;
         }
@@ -139,6 +148,8 @@ impl Image {
             self.gathered.place(told)?;
         }
         self.records.extend(log.records);
+        self.copies.extend(log.copies);
+        self.copies.sort_unstable();
         self.last = log.last.or(self.last);
         if staged_goes_on {
             let keep = usize::try_from(self.resume - self.staged.0).unwrap_or(usize::MAX);
@@ -169,6 +180,20 @@ impl Image {
     pub(crate) fn units(&self, topic: &str, queue: u32) -> (u64, &[Unit]) {
         let queue = self.gathered.queues.get(topic).and_then(|q| q.get(&queue));
         queue.map_or((0, &[]), |queue| (queue.first, &queue.units))
+    }
+
+    /// The messages of the schedule topic that were not delivered: queue and unit, in order.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (u32, Unit)> {
+        let queues = self.gathered.queues.get(SCHEDULE_TOPIC).into_iter().flatten();
+        queues.flat_map(|(id, queue)| {
+            let counted = self.counted.get(*id as usize).copied().unwrap_or(0);
+            let skip = usize::try_from(counted.saturating_sub(queue.first)).unwrap_or(usize::MAX);
+            let copied = |unit: &Unit| {
+                unit.points_somewhere() && self.copies.binary_search(&unit.end()).is_ok()
+            };
+            let behind = queue.units.iter().rposition(copied).map_or(0, |last| last + 1);
+            queue.units.iter().skip(skip.max(behind)).map(|unit| (*id, *unit))
+        })
     }
 
     /// The record at a position of the log.

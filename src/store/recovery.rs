@@ -11,6 +11,7 @@
 
 mod cache;
 mod cut;
+mod delays;
 mod floor;
 mod gather;
 mod settle;
@@ -29,12 +30,14 @@ use crate::layout::Layout;
 use crate::message::names::subscription_of;
 use crate::progress::{self, CursorRecord, State};
 use crate::sync::Arc;
+use crate::timer::levels::Levels;
 
 use super::close::Config;
 use super::report::History;
 use super::state::{OwnRanges, QueueEnds};
 use super::survey::Survey;
 
+pub(super) use delays::Copies;
 pub(super) use gather::{Gathered, QueueUnits, Told};
 pub(super) use settle::Starts;
 use times::Times;
@@ -48,6 +51,8 @@ pub(super) struct Recovery<'a> {
     pub(super) history: History,
     pub(super) segment_size: u64,
     pub(super) files: &'a QueueFiles,
+    /// How long the levels of delay waited, as far as the units of delayed messages tell of it.
+    pub(super) levels: &'a Levels,
 }
 
 /// The log as files and staging buffer have it.
@@ -75,6 +80,8 @@ pub(super) struct Recovered {
     pub(super) mended: u64,
     pub(super) faults: Vec<Fault>,
     pub(super) notes: Vec<String>,
+    /// Where the sources of delivered copies end that no file tells of.
+    pub(super) copies: Vec<u64>,
 }
 
 impl Recovered {
@@ -132,12 +139,14 @@ impl Recovery<'_> {
         self.reaches(mark.durable.max(mark.queues))?;
         let log_min = self.survey.files.first().map_or(0, |f| f.0);
         let known = self.known_ends();
-        let mut from = mark.queues.max(log_min);
+        let copies_from = self.copies_from(log_min)?;
+        let mut from = mark.queues.min(copies_from).max(log_min);
         loop {
             let files = self.truthful_files(from, &mut done.notes)?;
             let mut times = Times::default();
             let own = self.own();
-            let mut gathered = Gathered::spilling_to(self.files, from, self.own());
+            let mut copies = Copies::from(copies_from, &own);
+            let mut gathered = Gathered::spilling_to(self.files, from, self.own(), self.levels);
             let image = self.read_log(
                 &files,
                 (from, mark.durable),
@@ -146,6 +155,7 @@ impl Recovery<'_> {
                     if sound == Soundness::Sound {
                         times.saw(record.store_timestamp, own.contains(record.physical_offset));
                     }
+                    copies.saw(record, sound);
                     gathered.take(record, sound)
                 },
             )?;
@@ -169,6 +179,7 @@ impl Recovery<'_> {
             done.replayed = image.replayed;
             done.faults = image.scanned.faults;
             done.end = image.scanned.end;
+            done.copies = copies.ends;
             self.make_log_true(&files, &image.replay, &mut done)?;
             self.settle_queues(&gathered, &known, (from, log_min), &mut done)?;
             return Ok(done);

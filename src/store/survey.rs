@@ -9,13 +9,17 @@ use crate::io::small::read_small;
 use crate::io::{Entry, EntryKind, OpenMode, Storage};
 use crate::layout::{Layout, MARKER_NAME, parse_file_name};
 use crate::options::Conflict;
+use crate::timer::levels::Levels;
 
 use super::report::History;
-use super::state::{CleanStamp, Generation, LARGEST_FILE, Takeover};
+use super::state::{CleanStamp, Generation, Kept, LARGEST_FILE, Takeover};
 
 /// The names of the configuration files that we write.
 pub(super) const CONFIG_FILES: [&str; 3] =
     ["topics.json", "subscriptionGroup.json", "consumerOffset.json"];
+
+/// Written too where messages were delayed.
+pub(super) const DELAY_FILE: &str = "delayOffset.json";
 
 /// What the directory says.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub(crate) struct Survey {
     pub(super) files: Vec<(u64, u64)>,
     pub(super) segment_size: Option<u64>,
     pub(super) queue_file_size: Option<u64>,
+    /// How far delayed messages were delivered.
+    pub(super) delays: Kept,
     has_config: bool,
     /// Nothing was ever written to the log.
     log_is_blank: bool,
@@ -72,6 +78,7 @@ impl Survey {
             files,
             segment_size,
             queue_file_size,
+            delays: Kept::read(storage, layout)?,
             has_config,
             log_is_blank: false,
         };
@@ -154,6 +161,15 @@ impl Survey {
             }
         }
         self.nothing_after(storage, layout, stamp)
+    }
+
+    /// How long the levels of delay waited when the store was written: its queues' units go by that. What it does not tell is `asked`.
+    pub(super) fn levels(&self, asked: &Levels) -> Levels {
+        match &self.delays {
+            Kept::Mark(mark) => Levels::of_ms(&mark.levels),
+            _ => None,
+        }
+        .unwrap_or_else(|| asked.clone())
     }
 
     fn check_blank(&self, storage: &dyn Storage, layout: &Layout) -> Result<bool> {

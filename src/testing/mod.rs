@@ -156,7 +156,8 @@ impl TestQueue {
     }
 
     /// Moves the queue's time on, and wakes whoever waits for a time that has come: receivers, for a message to be tried again, for a lease
-    /// that is over, or with a time-out; threads and futures alike. When this returns they have been told, and look for themselves.
+    /// that is over, or with a time-out; threads and futures alike. When this returns they have been told, and look for themselves; and delayed messages whose time has come are
+    /// delivered.
     ///
     /// ```
     /// # fn main() -> pocketmq::Result<()> {
@@ -179,11 +180,12 @@ impl TestQueue {
         self.queue.engine().time_moved();
     }
 
-    /// Sets the wall clock, as a person might, forwards or back: the times of messages change, and nobody waits longer or shorter for it. A time
-    /// before 1970 counts as the beginning of 1970.
+    /// Sets the wall clock, as a person might, forwards or back: the times of messages change, and nobody waits longer or shorter for it, but for
+    /// delayed messages: those whose time has come by it are delivered when this returns. A time before 1970 counts as the beginning of 1970.
     pub fn set_wall(&self, time: SystemTime) {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.clock.set_wall_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        self.queue.engine().time_moved();
     }
 
     /// Everything that is stored in a topic, in the order in which it was stored, received by anybody or not. Takes nothing away. Empty if

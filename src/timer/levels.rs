@@ -74,6 +74,12 @@ impl Levels {
         Some(Self { ms })
     }
 
+    /// The table of these delays, in milliseconds. `None` if it has none, or one that no clock reaches.
+    pub(crate) fn of_ms(ms: &[u64]) -> Option<Self> {
+        let ms: Vec<i64> = ms.iter().map(|ms| i64::try_from(*ms).ok()).collect::<Option<_>>()?;
+        (!ms.is_empty()).then_some(Self { ms })
+    }
+
     /// The delays of levels 1, 2, … in milliseconds.
     pub(crate) fn as_ms(&self) -> &[i64] {
         &self.ms

@@ -8,14 +8,17 @@ use crate::consumequeue::files::QueueFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{OpenMode, Storage};
 use crate::layout::Layout;
-use crate::options::{Conflict, DEFAULT_QUEUE_FILE_SIZE, DEFAULT_SEGMENT_SIZE};
+use crate::options::{
+    Conflict, DEFAULT_QUEUE_FILE_SIZE, DEFAULT_SEGMENT_SIZE, MAX_QUEUES as LEVELS_MAX,
+};
 use crate::progress::State;
 use crate::store::close::Config;
-use crate::store::recovery::{Gathered, Recovery, Told};
+use crate::store::recovery::{Copies, Gathered, Recovery, Told};
 use crate::store::report::{Damage, History};
 use crate::store::state::{Generation, OwnRanges};
 use crate::store::survey::Survey;
 use crate::sync::Arc;
+use crate::timer::levels::Levels;
 
 use super::Image;
 
@@ -28,6 +31,8 @@ pub(super) struct Found {
     pub(super) state: State,
     pub(super) topics: BTreeMap<String, u32>,
     pub(super) notes: Vec<String>,
+    /// For each queue of the schedule topic: how far it was delivered, as far as that is written down.
+    pub(super) counted: Vec<u64>,
     pub(super) history: History,
     pub(super) files: Vec<ScanFile>,
     pub(super) segment_size: u64,
@@ -43,6 +48,8 @@ pub(super) struct Log {
     pub(super) whole: Option<Gathered<'static>>,
     pub(super) told: Vec<Told<String>>,
     pub(super) records: Vec<(u64, u32)>,
+    /// Where the sources of copies end.
+    pub(super) copies: Vec<u64>,
     /// The last of them, and the checksum of its bytes.
     pub(super) last: Option<(u64, u32, u32)>,
     /// Where the files end, what goes on there in the staging buffer, and how many of the records are of it.
@@ -75,6 +82,7 @@ impl Look<'_> {
             layout,
             survey.queue_file_size.unwrap_or(DEFAULT_QUEUE_FILE_SIZE),
         );
+        let levels = survey.levels(&Levels::default());
         let recovery = Recovery {
             storage,
             layout,
@@ -82,6 +90,7 @@ impl Look<'_> {
             history,
             segment_size,
             files: &queue_files,
+            levels: &levels,
         };
         // The staging buffer first: what leaves it afterwards is in the files by then.
         let staged = recovery.staged()?;
@@ -97,6 +106,7 @@ impl Look<'_> {
             state,
             topics: config.topic_counts().map(|(name, n)| (name.to_owned(), n)).collect(),
             notes,
+            counted: (0..LEVELS_MAX).map(|queue| recovery.counted(&config, queue)).collect(),
             history,
             own: recovery.own(),
             files,
@@ -126,8 +136,11 @@ impl Look<'_> {
         };
         let goes_on = self.goes_on(recovery, files, staged)?;
         let from = if goes_on { self.since.resume } else { log_min };
-        let mut whole = (!goes_on).then(|| Gathered::in_memory(log_min, recovery.own()));
+        let mut whole =
+            (!goes_on).then(|| Gathered::in_memory(log_min, recovery.own(), recovery.levels));
         let (mut told, mut records) = (Vec::new(), Vec::new());
+        let own = recovery.own();
+        let mut copies = Copies::from(0, &own);
         let mut hidden = None;
         let read =
             recovery.read_log(files, (from, mark.durable), staged, &mut |record, sound| {
@@ -137,10 +150,15 @@ impl Look<'_> {
                         return Ok(());
                     }
                     records.push((record.physical_offset, record.size));
+                    copies.saw(record, sound);
                 }
                 match &mut whole {
                     Some(whole) => whole.take(record, sound)?,
-                    None => told.extend(Told::by(record, sound).map(|told| told.kept())),
+                    None => {
+                        told.extend(
+                            Told::by(record, sound, recovery.levels).map(|told| told.kept()),
+                        );
+                    }
                 }
                 Ok(())
             })?;
@@ -159,6 +177,7 @@ impl Look<'_> {
             replay: read.replay,
             damage: read.scanned.faults.iter().map(Damage::from).collect(),
             records,
+            copies: copies.ends,
         })
     }
 

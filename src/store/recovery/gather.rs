@@ -21,6 +21,7 @@ use crate::error::Result;
 use crate::layout::QUEUES_MAX;
 use crate::message::names::is_loadable_topic;
 use crate::store::state::OwnRanges;
+use crate::timer::levels::Levels;
 
 /// Units in memory before they are written out, about 24 bytes each.
 const SPILL: usize = 1 << 20;
@@ -28,12 +29,6 @@ const SPILL: usize = 1 << 20;
 const ALLOWANCE: u64 = 1 << 20;
 /// No slot of a file has a higher number.
 const LARGEST_OFFSET: u64 = i64::MAX as u64 / UNIT_LEN as u64 - 1;
-/// RocketMQ's delay levels, in milliseconds.
-const DELAY_LEVELS_MS: [i64; 18] = [
-    1_000, 5_000, 10_000, 30_000, 60_000, 120_000, 180_000, 240_000, 300_000, 360_000, 420_000,
-    480_000, 540_000, 600_000, 1_200_000, 1_800_000, 3_600_000, 7_200_000,
-];
-
 /// The units of every queue, as the log says.
 #[derive(Debug)]
 pub(in crate::store) struct Gathered<'a> {
@@ -49,6 +44,8 @@ pub(in crate::store) struct Gathered<'a> {
     impossible: u64,
     held: usize,
     spill: Option<&'a QueueFiles>,
+    /// How long the levels of delay wait.
+    levels: Levels,
 }
 
 /// The units of one queue: `units` starts at `base`; what lies between `first` and `base` was written out already.
@@ -80,11 +77,15 @@ pub(in crate::store) struct Told<S> {
 
 impl<'a> Told<&'a str> {
     /// `None` if the record belongs into no queue.
-    pub(in crate::store) fn by(record: &RecordView<'a>, sound: Soundness) -> Option<Self> {
+    pub(in crate::store) fn by(
+        record: &RecordView<'a>,
+        sound: Soundness,
+        levels: &Levels,
+    ) -> Option<Self> {
         let unit = Unit {
             offset: record.physical_offset,
             size: record.size,
-            tags_code: record.tags_code(&DELAY_LEVELS_MS),
+            tags_code: record.tags_code(levels.as_ms()),
         };
         let RecordView { topic, queue_id: queue, queue_offset: offset, .. } = *record;
         (record.is_dispatched() && is_loadable_topic(topic)).then_some(Self {
@@ -184,14 +185,28 @@ impl QueueUnits {
 
 impl<'a> Gathered<'a> {
     /// For a log that is read from `from` on. Writes units to their files when there are too many to hold.
-    pub(in crate::store) fn spilling_to(files: &'a QueueFiles, from: u64, own: OwnRanges) -> Self {
-        Self { spill: Some(files), ..Self::in_memory(from, own) }
+    pub(in crate::store) fn spilling_to(
+        files: &'a QueueFiles,
+        from: u64,
+        own: OwnRanges,
+        levels: &Levels,
+    ) -> Self {
+        Self { spill: Some(files), ..Self::in_memory(from, own, levels) }
     }
 
     /// Keeps all units in memory.
-    pub(in crate::store) const fn in_memory(from: u64, own: OwnRanges) -> Self {
-        let queues = BTreeMap::new();
-        Self { queues, mended: 0, from, own, slots: 0, impossible: 0, held: 0, spill: None }
+    pub(in crate::store) fn in_memory(from: u64, own: OwnRanges, levels: &Levels) -> Self {
+        Self {
+            queues: BTreeMap::new(),
+            mended: 0,
+            from,
+            own,
+            slots: 0,
+            impossible: 0,
+            held: 0,
+            spill: None,
+            levels: levels.clone(),
+        }
     }
 
     /// Adds one record's unit. A slot whose record could not be read becomes a filler: it reads as corrupt, and nothing shifts.
@@ -203,7 +218,7 @@ impl<'a> Gathered<'a> {
         record: &RecordView<'_>,
         sound: Soundness,
     ) -> Result<()> {
-        Told::by(record, sound).map_or(Ok(()), |told| self.place(&told))
+        Told::by(record, sound, &self.levels).map_or(Ok(()), |told| self.place(&told))
     }
 
     /// As [`Gathered::take`], later. Cannot fail where all units are kept in memory.

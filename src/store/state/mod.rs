@@ -11,13 +11,16 @@
 //!                           · CRC of `queues` u32 · count u32 · count × (name, CRC-32 of the config file u32)
 //! takeover      "PMQTAKEN"  generation u64, 0 for none · 1 if the broker died, else 0 u32 · what `clean` said, as there
 //! queues        "PMQQUEUE"  generation u64 · topics u32 · topics × (name, queues u32 × (min u64, next u64))
+//! delays        see `delays.rs`
 //! name          length u16 · bytes
 //! ```
 
+mod delays;
 mod floor;
 mod seal;
 mod takeover;
 
+pub(super) use delays::{DelayMark, Kept};
 pub(super) use floor::{FloorFile, FloorMark};
 pub(super) use takeover::{TAKEOVER, Takeover};
 

@@ -3,12 +3,12 @@ use crate::commitlog::format::{self, Checks, Decoded, Draft, Host};
 
 /// A log that somebody else wrote: no checksum covers the queue offset.
 fn foreign() -> Gathered<'static> {
-    Gathered::in_memory(0, OwnRanges::default())
+    Gathered::in_memory(0, OwnRanges::default(), &Levels::default())
 }
 
 /// One that we wrote.
 fn ours() -> Gathered<'static> {
-    Gathered::in_memory(0, OwnRanges(vec![(0, u64::MAX)]))
+    Gathered::in_memory(0, OwnRanges(vec![(0, u64::MAX)]), &Levels::default())
 }
 
 fn take(gathered: &mut Gathered<'_>, topic: &str, log_offset: u64, queue_offset: u64) {
