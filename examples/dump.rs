@@ -2,31 +2,33 @@
 //! killed, or in use.
 //!
 //! ```sh
-//! cargo run --release --example dump -- DIR [--units]
+//! cargo run --release --example dump -- DIR [--units] [--timers]
 //! ```
 
 #![expect(clippy::print_stderr, reason = "a command-line program talks to its user")]
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
+use std::time::UNIX_EPOCH;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use pocketmq::{Message, ReadOnly, TopicStats};
+use pocketmq::{Delayed, Message, ReadOnly, TopicStats};
 use serde_json::{Map, Value, json};
 
 fn main() -> ExitCode {
     let mut dir = None;
-    let mut units = false;
+    let mut more = More::default();
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
-            "--units" => units = true,
+            "--units" => more.units = true,
+            "--timers" => more.timers = true,
             _ if argument.starts_with('-') || dir.is_some() => return usage(),
             _ => dir = Some(argument),
         }
     }
     let Some(dir) = dir else { return usage() };
-    match dump(&dir, units, BufWriter::new(io::stdout().lock())) {
+    match dump(&dir, more, BufWriter::new(io::stdout().lock())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e)
             if e.downcast_ref::<io::Error>()
@@ -42,17 +44,28 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: dump DIR [--units]");
+    eprintln!("usage: dump DIR [--units] [--timers]");
     ExitCode::from(2)
 }
 
-fn dump(dir: &str, units: bool, mut out: impl Write) -> Result<(), Box<dyn std::error::Error>> {
+/// What is printed only if asked for.
+#[derive(Default, Clone, Copy)]
+struct More {
+    units: bool,
+    /// Messages that wait for their time.
+    timers: bool,
+}
+
+fn dump(dir: &str, more: More, mut out: impl Write) -> Result<(), Box<dyn std::error::Error>> {
     let store = ReadOnly::open(dir)?;
     for message in store.records() {
         writeln!(out, "{}", message.map_or_else(|e| lost(&e), |message| record(&message)))?;
     }
     for topic in store.topics() {
-        write_queues(&store, &topic, units, &mut out)?;
+        write_queues(&store, &topic, more.units, &mut out)?;
+    }
+    for delayed in store.delayed().filter(|_| more.timers) {
+        writeln!(out, "{}", delayed.map_or_else(|e| lost(&e), |delayed| timer(&delayed)))?;
     }
     for group in store.group_offsets() {
         writeln!(
@@ -121,6 +134,20 @@ fn lost(error: &pocketmq::Error) -> Value {
     json!({"kind": "damage", "file": file, "offset": error.offset(), "what": error.to_string()})
 }
 
+/// A message that waits, under the topic and queue that it is meant for.
+fn timer(delayed: &Delayed) -> Value {
+    let due = delayed.due.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    json!({
+        "kind": "timer",
+        "topic": delayed.topic,
+        "queueId": delayed.queue.get(),
+        "uniqKey": delayed.message.property("UNIQ_KEY"),
+        "keys": delayed.message.property("KEYS"),
+        "dueMs": u64::try_from(due).unwrap_or(u64::MAX),
+        "level": delayed.level,
+    })
+}
+
 /// One record under the names that RocketMQ uses.
 fn record(message: &Message) -> Value {
     let fields = message.record();
@@ -164,7 +191,7 @@ mod tests {
         orders.send(b"one").unwrap();
         queue.close().unwrap();
         let mut out = Vec::new();
-        dump(dir.path().to_str().unwrap(), false, &mut out).unwrap();
+        dump(dir.path().to_str().unwrap(), More::default(), &mut out).unwrap();
         let lines: Vec<Value> = out
             .split(|&b| b == b'\n')
             .filter(|line| !line.is_empty())
@@ -179,5 +206,29 @@ mod tests {
             .collect();
         let queue = |id, max| (Some(id), Some(0), Some(max));
         assert_eq!(ends, [queue(0, 1), queue(1, 0), queue(2, 0)]);
+    }
+
+    #[test]
+    fn a_message_that_waits_has_a_line_if_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = Queue::open(dir.path()).unwrap();
+        let orders = queue.producer(Topic::<[u8], Raw>::new("orders")).unwrap();
+        let sent = orders.message(b"one").key("k").delay_level(18).send().unwrap();
+        for timers in [false, true] {
+            let mut out = Vec::new();
+            let more = More { timers, units: false };
+            dump(dir.path().to_str().unwrap(), more, &mut out).unwrap();
+            let lines = out.split(|&b| b == b'\n').filter(|line| !line.is_empty());
+            let lines = lines.map(|line| serde_json::from_slice::<Value>(line).unwrap());
+            let found: Vec<_> = lines.filter(|line| line["kind"] == "timer").collect();
+            assert_eq!(found.len(), usize::from(timers));
+            for line in found {
+                assert_eq!((&line["topic"], &line["queueId"]), (&json!("orders"), &json!(0)));
+                assert_eq!((&line["keys"], &line["level"]), (&json!("k"), &json!(18)));
+                assert_eq!(line["uniqKey"], sent.id.to_string());
+                assert!(line["dueMs"].as_u64().unwrap() > 7_200_000);
+            }
+        }
+        queue.close().unwrap();
     }
 }
