@@ -41,6 +41,7 @@ impl Store {
         options: &Options,
     ) -> Result<(Arc<Self>, Threads)> {
         options.check()?;
+        let levels = levels_of(options)?;
         let layout = Layout::new(root);
         storage.create_dir_all(root).map_err(|e| Error::io(e, root, "create the store folder"))?;
         // Before anything is read: what is read must still be so when it is acted upon.
@@ -60,7 +61,6 @@ impl Store {
         }
         mark_in_use(&*storage, &layout)?;
 
-        let levels = levels_of(options)?;
         let files = QueueFiles::new(&storage, &layout, generation.queue_file_size);
         let levels_before = survey.levels(&levels);
         let recovery = Recovery {

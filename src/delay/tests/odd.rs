@@ -37,10 +37,15 @@ fn a_level_above_the_table_counts_as_its_last() {
     assert_eq!(bench.stored("t").len(), 2);
     bench.send(18);
     bench.check_all_come(|_| true, "a level that the old table did not have");
+    bench.close();
     for table in ["", "1", "1s  2s", &"1s ".repeat(1025)] {
         bench.options.delay_levels = Some(table.to_owned());
         assert_eq!(bench.open().unwrap_err().kind(), ErrorKind::InvalidArgument, "{table:?}");
     }
+    // Nothing was touched.
+    bench.options.delay_levels = None;
+    bench.open().unwrap();
+    assert_eq!(bench.store().report.history, crate::History::Clean);
 }
 
 #[test]
