@@ -355,7 +355,7 @@ fn a_thread_delivers_by_itself() {
         } else {
             message.submit().unwrap().wait().unwrap().id
         };
-        let got = consumer.recv(Duration::from_secs(60)).unwrap().expect("it is delivered");
+        let got = consumer.recv(Duration::from_secs(45)).unwrap().expect("it is delivered");
         assert_eq!((got.body(), got.message().id()), (&b"soon"[..], id));
         assert!(crate::clock::SystemClock.wall_ms() >= sent + 1000, "it came early");
         got.ack().unwrap();
