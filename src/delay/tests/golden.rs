@@ -4,17 +4,48 @@ use crate::tests::{expected_states, golden_files, manifest};
 
 use super::*;
 
-#[test]
-fn what_waited_in_a_brokers_store_comes_at_its_time_and_what_it_delivered_does_not() {
+/// The store, and the time when the broker stopped.
+fn unpacked() -> (SimDisk, u64, serde_json::Value) {
     let manifest = manifest("delay-levels");
     let disk = SimDisk::new(3);
     for (path, bytes) in golden_files("delay-levels", "") {
         disk.write_file(Path::new(ROOT).join(path), &bytes);
     }
+    let stored = |record: &serde_json::Value| record["storeTimestamp"].as_u64().unwrap();
+    let last = manifest["records"].as_array().unwrap().iter().map(stored).max().unwrap();
+    (disk, last, manifest)
+}
+
+#[test]
+fn as_long_as_nothing_is_due_a_brokers_store_stays_as_it_is_and_its_queues_can_be_rebuilt() {
+    let (disk, last, manifest) = unpacked();
+    let queues = |disk: &SimDisk| -> BTreeMap<_, _> {
+        let files = disk.list_all().into_iter().map(|(path, _)| path);
+        let files = files.filter(|path| path.starts_with("store/consumequeue"));
+        files.map(|path| (path.clone(), disk.read_file(&path).unwrap())).collect()
+    };
+    let before = queues(&disk);
+    assert!(before.len() > 8, "{:?}", before.keys());
+    for path in before.keys() {
+        disk.remove_file(&Path::new("/").join(path)).unwrap();
+    }
+    let options = Options { background: false, ..Options::default().queue_file_size(2000) };
+    let mut bench = Bench::on(disk, options);
+    bench.clock.set_wall_ms(last + 1);
+    bench.open().unwrap();
+    bench.close();
+    assert_eq!(queues(&bench.disk), before);
+    let storage: Arc<dyn Storage> = Arc::new(bench.disk.clone());
+    let image = crate::store::readonly::Image::of(&storage, Path::new(ROOT)).unwrap();
+    assert_eq!(image.records.len(), manifest["records"].as_array().unwrap().len());
+    assert_eq!(image.waiting().count(), 8);
+}
+
+#[test]
+fn what_waited_in_a_brokers_store_comes_at_its_time_and_what_it_delivered_does_not() {
+    let (disk, last, manifest) = unpacked();
     let options = Options { background: false, ..Options::default() };
     let records = manifest["records"].as_array().unwrap();
-    let stored = |record: &serde_json::Value| record["storeTimestamp"].as_u64().unwrap();
-    let last = records.iter().map(stored).max().unwrap();
     let mut bench = Bench::on(disk, options);
     bench.clock.set_wall_ms(last + 1);
     bench.open().unwrap();
