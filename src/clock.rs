@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::sync::Weak;
 #[cfg(any(test, feature = "testing"))]
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 #[cfg(target_os = "linux")]
 use nix::time::{ClockId, clock_getres, clock_gettime};
@@ -38,6 +39,15 @@ pub(crate) trait Clock: Send + Sync + fmt::Debug {
     fn os(&self, at: Instant) -> Instant {
         at
     }
+
+    /// Has `sleeper` told when the time is moved, as long as it is there.
+    fn tell_when_moved(&self, _sleeper: Weak<dyn Sleeper>) {}
+}
+
+/// Somebody who waits for times that a test may move.
+pub(crate) trait Sleeper: Send + Sync {
+    /// The time was moved: what is due is done. Called without locks.
+    fn time_moved(&self);
 }
 
 /// The operating system's clocks.
@@ -74,12 +84,23 @@ impl Clock for SystemClock {
 
 /// A clock that stands still until a test moves it.
 #[cfg(any(test, feature = "testing"))]
-#[derive(Debug)]
 pub(crate) struct ManualClock {
     start: Instant,
     /// Both in nanoseconds.
     since: AtomicU64,
     wall: AtomicU64,
+    sleepers: Mutex<Vec<Weak<dyn Sleeper>>>,
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (since, wall) = (&self.since, &self.wall);
+        f.debug_struct("ManualClock")
+            .field("since", since)
+            .field("wall", wall)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What does not come by itself.
@@ -91,7 +112,17 @@ impl ManualClock {
     /// Monotonic time starts now, wall-clock time at `wall_ms`.
     pub(crate) fn at(wall_ms: u64) -> Self {
         let wall = wall_ms.saturating_mul(1_000_000);
-        Self { start: SystemClock.now(), since: 0.into(), wall: wall.into() }
+        let sleepers = Mutex::default();
+        Self { start: SystemClock.now(), since: 0.into(), wall: wall.into(), sleepers }
+    }
+
+    /// Tells those who sleep that it was moved.
+    #[cfg(feature = "testing")]
+    pub(crate) fn wake_sleepers(&self) {
+        let sleepers: Vec<_> = self.sleepers.lock().iter().filter_map(Weak::upgrade).collect();
+        for sleeper in sleepers {
+            sleeper.time_moved();
+        }
     }
 
     /// Moves both clocks on.
@@ -127,6 +158,12 @@ impl Clock for ManualClock {
     fn os(&self, at: Instant) -> Instant {
         let now = self.os_now();
         if at <= self.now() { now } else { now + FAR }
+    }
+
+    fn tell_when_moved(&self, sleeper: Weak<dyn Sleeper>) {
+        let mut sleepers = self.sleepers.lock();
+        sleepers.retain(|sleeper| sleeper.strong_count() > 0);
+        sleepers.push(sleeper);
     }
 }
 

@@ -16,6 +16,8 @@ use pocketmq::{Consumer, Decode, Encode, ErrorKind, Flush, Queue, Raw, ReadOnly,
 
 #[path = "support/testing_kit/crashes.rs"]
 mod crashes;
+#[path = "support/testing_kit/handlers.rs"]
+mod handlers;
 
 const NUMBERS: Topic<u64> = Topic::new("numbers");
 const NOW: Duration = Duration::ZERO;

@@ -74,8 +74,9 @@ use dir::OwnDir;
 /// A [`Queue`] in a temporary directory, with a clock that the test moves.
 ///
 /// Leases, retries, snoozes, the flush interval, and the times in messages and statistics go by its clock, which begins with the time of
-/// day and stands still. Whoever waits for a message with a time-out waits no longer than that in real time either, so that no test hangs; and
-/// a durable send waits for the disk as long as it does elsewhere, whatever the test does to the clock.
+/// day and stands still; so does the time that a handler may take. Whoever waits for a message with a time-out waits no longer than that in
+/// real time either, and a shutdown has its patience in real time, so that no test hangs; and a durable send waits for the disk as long as it
+/// does elsewhere, whatever the test does to the clock.
 ///
 /// When it is dropped, the queue is closed and the directory removed. Handles that outlive it answer
 /// [`ErrorKind::Closed`](crate::ErrorKind::Closed).
@@ -156,8 +157,8 @@ impl TestQueue {
     }
 
     /// Moves the queue's time on, and wakes whoever waits for a time that has come: receivers, for a message to be tried again, for a lease
-    /// that is over, or with a time-out; threads and futures alike. When this returns they have been told, and look for themselves; and delayed messages whose time has come are
-    /// delivered.
+    /// that is over, or with a time-out, and workers whose handler has had its time; threads and futures alike. When this returns they have
+    /// been told, and look for themselves; and delayed messages whose time has come are delivered.
     ///
     /// ```
     /// # fn main() -> pocketmq::Result<()> {
@@ -178,6 +179,7 @@ impl TestQueue {
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.queue.engine().time_moved();
+        self.clock.wake_sleepers();
     }
 
     /// Sets the wall clock, as a person might, forwards or back: the times of messages change, and nobody waits longer or shorter for it, but for

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::handler::{Cancel, Envelope};
 use crate::store::Store;
 use crate::sync::thread::{self, ThreadId};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, Weak};
 
 use super::watch::Watch;
 use super::{Unfinished, WorkerStats};
@@ -62,7 +62,7 @@ pub(super) struct Counts {
 impl Crew {
     pub(super) fn new(store: &Arc<Store>, size: usize, handler_timeout: Duration) -> Arc<Self> {
         let post = || Arc::new(Post::new());
-        Arc::new(Self {
+        let crew = Arc::new(Self {
             store: Arc::clone(store),
             posts: std::iter::repeat_with(post).take(size).collect(),
             paused: AtomicBool::new(false),
@@ -71,7 +71,10 @@ impl Crew {
             left: Condvar::new(),
             watch: Watch::new(handler_timeout),
             counts: Counts::default(),
-        })
+        });
+        let sleeper: Weak<Self> = Arc::downgrade(&crew);
+        store.clock.tell_when_moved(sleeper);
+        crew
     }
 
     pub(super) fn posts(&self) -> &[Arc<Post>] {

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::clock::Sleeper;
 use crate::handler::{Events, WorkerEvent};
 use crate::options::LONGEST_WAIT;
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
@@ -17,6 +18,8 @@ pub(super) struct Watch {
     timeout: Duration,
     /// Whether there is a timer, or somebody looks whether there has to be one.
     armed: AtomicBool,
+    /// Whether the time was moved since it last looked.
+    moved: AtomicBool,
     /// Whether nobody is left to watch.
     over: Mutex<bool>,
     wake: Condvar,
@@ -27,6 +30,7 @@ impl Watch {
         Self {
             timeout: timeout.min(LONGEST_WAIT),
             armed: AtomicBool::new(false),
+            moved: AtomicBool::new(false),
             over: Mutex::new(false),
             wake: Condvar::new(),
         }
@@ -46,17 +50,28 @@ impl Watch {
     }
 }
 
+impl Sleeper for Crew {
+    fn time_moved(&self) {
+        self.watch.moved.store(true, Ordering::SeqCst);
+        let _over = self.watch.over.lock();
+        self.watch.wake.notify_one();
+    }
+}
+
 /// Watches until nobody is left.
 pub(super) fn watch(crew: &Crew, events: &Events) {
     let watch = &crew.watch;
     loop {
+        watch.moved.store(false, Ordering::SeqCst);
         let due = report(crew, events);
         let mut over = watch.over.lock();
         if *over {
             return;
         }
         if let Some(due) = due {
-            watch.wake.wait_until(&mut over, crew.store.clock.os(due));
+            if !watch.moved.load(Ordering::SeqCst) {
+                watch.wake.wait_until(&mut over, crew.store.clock.os(due));
+            }
         } else {
             while !*over && !watch.armed.load(Ordering::SeqCst) {
                 watch.wake.wait(&mut over);

@@ -4,9 +4,10 @@ use std::fmt;
 use std::task::Waker;
 use std::time::Instant;
 
+use crate::clock::Sleeper;
 use crate::handler::Events;
 use crate::store::Store;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Weak};
 use crate::worker::crew::{Busy, Counts};
 use crate::worker::{Unfinished, WorkerStats};
 
@@ -41,7 +42,7 @@ pub(super) struct Orders {
     pub(super) paused: bool,
     /// No message is taken any more.
     pub(super) stopped: bool,
-    /// The handlers have time until then.
+    /// The handlers have time until then, by the operating system's clock.
     pub(super) until: Option<Instant>,
     /// They had their time.
     pub(super) cut: bool,
@@ -59,7 +60,10 @@ pub(super) struct Found {
 impl Board {
     pub(super) fn new(store: &Arc<Store>, events: Events) -> Arc<Self> {
         let (store, counts, state) = (Arc::clone(store), Counts::default(), Mutex::default());
-        Arc::new(Self { store, events, counts, state })
+        let board = Arc::new(Self { store, events, counts, state });
+        let sleeper: Weak<Self> = Arc::downgrade(&board);
+        board.store.clock.tell_when_moved(sleeper);
+        board
     }
 
     pub(super) fn ring(&self, what: What) {
@@ -192,6 +196,12 @@ impl Board {
     pub(super) fn stats(&self) -> WorkerStats {
         let running = self.state.lock().busy.iter().flatten().count();
         self.counts.stats(running)
+    }
+}
+
+impl Sleeper for Board {
+    fn time_moved(&self) {
+        self.ring(What::Orders);
     }
 }
 

@@ -56,7 +56,7 @@ impl Control {
     /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) in a forked child.
     pub fn shutdown(&self, patience: Duration) -> Shutdown {
         let store = &self.board.store;
-        let deadline = store.clock.now() + patience.min(LONGEST_WAIT);
+        let deadline = store.clock.os_now() + patience.min(LONGEST_WAIT);
         if store.check_parent().is_ok() {
             self.board.stop(deadline);
         }
@@ -98,7 +98,7 @@ impl Future for Shutdown {
         if let Some(unfinished) = board.wait(number, cx.waker()) {
             return Poll::Ready(Ok(ShutdownReport { unfinished }));
         }
-        if !board.store.remind(timer, board.store.clock.os(*deadline), cx.waker()) {
+        if !board.store.remind(timer, *deadline, cx.waker()) {
             return Poll::Pending;
         }
         board.cut();

@@ -82,8 +82,9 @@ impl<T: ?Sized, C, F, Fut> Drive<T, C, F, Fut> {
 
     /// Does what a time says that has come.
     fn look_at_the_time(&mut self, orders: Orders) {
-        let now = self.board.store.clock.now();
-        if orders.until.is_some_and(|until| until <= now) {
+        let clock = &self.board.store.clock;
+        let (now, os_now) = (clock.now(), clock.os_now());
+        if orders.until.is_some_and(|until| until <= os_now) {
             self.board.cut();
             self.give_back_all();
         }
@@ -107,13 +108,14 @@ impl<T: ?Sized, C, F, Fut> Drive<T, C, F, Fut> {
     ///
     /// An alarm is not taken back when its handler is done: it costs one wake-up in the time that a handler has, and a message nothing.
     fn set_alarm(&mut self, orders: Orders) -> bool {
-        let first = [self.first_due, orders.until].into_iter().flatten().min();
+        let due = self.first_due.map(|due| self.board.store.clock.os(due));
+        let first = [due, orders.until].into_iter().flatten().min();
         let Some(at) = first.filter(|first| self.alarm_at.is_none_or(|at| at > *first)) else {
             return true;
         };
         self.alarm_at = Some(at);
         let waker = Bell::waker(&self.board, What::Orders);
-        !self.board.store.remind(&mut self.alarm, self.board.store.clock.os(at), &waker)
+        !self.board.store.remind(&mut self.alarm, at, &waker)
     }
 
     fn end(&mut self) -> Result<()> {
