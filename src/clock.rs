@@ -47,6 +47,7 @@ pub(crate) trait Clock: Send + Sync + fmt::Debug {
 /// Somebody who waits for times that a test may move.
 pub(crate) trait Sleeper: Send + Sync {
     /// The time was moved: what is due is done. Called without locks.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "nobody moves it"))]
     fn time_moved(&self);
 }
 
