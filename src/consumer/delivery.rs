@@ -40,7 +40,7 @@ impl Handle {
         let seen = observe::Delivery::of(
             seat.names(),
             held.place,
-            held.failed.attempts.saturating_add(1),
+            held.attempt(),
             || message.id(),
             || message.property(TRACEPARENT),
         );
@@ -66,12 +66,11 @@ impl Handle {
 
     /// What a handler gets of it.
     pub(crate) fn envelope(&self, cancel: &Arc<Cancel>) -> Envelope {
-        let deaths = self.held.failed.deaths;
-        Envelope::new(&self.message, self.seat.group(), self.attempt(), deaths, cancel)
+        Envelope::new(&self.message, (&self.seat, self.held), cancel)
     }
 
     fn attempt(&self) -> u32 {
-        self.held.failed.attempts.saturating_add(1)
+        self.held.attempt()
     }
 
     /// Whether the message is set aside if this attempt fails.

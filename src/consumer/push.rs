@@ -62,7 +62,8 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
         self
     }
 
-    /// Who is told when something goes wrong. It runs on the worker's threads: whatever it waits for, they wait for.
+    /// Who is told when something goes wrong. It runs on the worker's threads: whatever it waits for, they wait for. What concerns the group, such as a
+    /// lease that ends, is told by whichever of its consumers notices it.
     pub fn on_event(mut self, listener: impl Fn(&WorkerEvent<'_>) + Send + Sync + 'static) -> Self {
         self.push.events = Events::told_to(listener);
         self

@@ -13,6 +13,7 @@ mod by_queue;
 mod few;
 mod find;
 mod lanes;
+mod leases;
 mod members;
 mod run;
 mod settle;
@@ -33,9 +34,11 @@ use crate::store::topics::{Listener, Topic};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Weak};
 
 use find::State;
+use leases::Bystanders;
 use run::{Found, Run};
 
 pub(crate) use lanes::Order;
+pub(crate) use leases::Bystander;
 pub(crate) use members::By;
 pub(crate) use terms::Terms;
 pub(crate) use waiting::{Asleep, Wait};
@@ -66,6 +69,13 @@ pub(crate) struct Held {
     pub(crate) by: By,
 }
 
+impl Held {
+    /// Which attempt this is, counted from 1.
+    pub(crate) const fn attempt(&self) -> u32 {
+        self.failed.attempts.saturating_add(1)
+    }
+}
+
 /// The messages of one topic for one group.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
@@ -87,6 +97,7 @@ pub(crate) struct Dispatch {
     /// How many batches were asked for, by consumers that have queues of their own.
     batches: AtomicU64,
     meter: GroupMeter,
+    bystanders: Bystanders,
 }
 
 /// As many are taken under one lock.
@@ -116,6 +127,7 @@ impl Dispatch {
             any_drops: AtomicBool::new(false),
             batches: AtomicU64::new(0),
             meter: GroupMeter::default(),
+            bystanders: Bystanders::default(),
         });
         let weak: Weak<Self> = Arc::downgrade(&dispatch);
         topic.listen(weak);
@@ -143,7 +155,7 @@ impl Dispatch {
     }
 
     /// How many messages are set aside.
-    pub(super) fn set_aside(&self) -> usize {
+    pub(crate) fn set_aside(&self) -> usize {
         let aside = |cursor: &Cursor| {
             let failed = cursor.all_failed();
             failed.into_iter().filter(|(_, failed)| self.terms.sets_aside(*failed)).count()

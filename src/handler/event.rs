@@ -45,11 +45,21 @@ pub enum WorkerEvent<'a> {
         /// What the codec said.
         error: &'a HandlerError,
     },
-    /// It was the last attempt: the message is not received any more ([`Group::set_aside`](crate::Group::set_aside)).
+    /// It was the last attempt, or its lease ended for the last time: the message is not received any more
+    /// ([`Group::set_aside`](crate::Group::set_aside)).
     #[non_exhaustive]
     SetAside {
         /// The message.
         job: &'a Envelope,
+    },
+    /// The worker starts, and messages are set aside already, by the [poison guard](crate::ConsumerBuilder::poison_guard) too: told once for
+    /// each topic, on the thread that starts it.
+    #[non_exhaustive]
+    AlreadySetAside {
+        /// The topic's name.
+        topic: &'a str,
+        /// How many.
+        count: usize,
     },
     /// What the handler said could not be written down: the message comes again, or is somebody else's by now.
     #[non_exhaustive]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::engine::dispatch::{Dispatch, Held};
 use crate::store::Store;
 use crate::store::message::Message;
 use crate::sync::{Arc, AtomicBool, Ordering};
@@ -48,23 +49,20 @@ impl Cancel {
 #[derive(Clone)]
 pub struct Envelope {
     message: Message,
-    group: Arc<str>,
-    attempt: u32,
-    deaths: u32,
+    /// Whose it is. Not a seat: it may be kept when the message is settled.
+    dispatch: Arc<Dispatch>,
+    held: Held,
     cancel: Arc<Cancel>,
 }
 
 impl Envelope {
-    /// `attempt` counts from 1.
     pub(crate) fn new(
         message: &Message,
-        group: &Arc<str>,
-        attempt: u32,
-        deaths: u32,
+        (dispatch, held): (&Arc<Dispatch>, Held),
         cancel: &Arc<Cancel>,
     ) -> Self {
-        let (message, group, cancel) = (message.clone(), Arc::clone(group), Arc::clone(cancel));
-        Self { message, group, attempt, deaths, cancel }
+        let (message, dispatch) = (message.clone(), Arc::clone(dispatch));
+        Self { message, dispatch, held, cancel: Arc::clone(cancel) }
     }
 
     /// The stored message: topic, position, keys, tag, properties, times.
@@ -79,23 +77,24 @@ impl Envelope {
 
     /// The consumer group.
     pub fn group(&self) -> &str {
-        &self.group
+        self.dispatch.group()
     }
 
     /// Which attempt this is: 1 for the first, one more for each that failed.
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.held.attempt()
     }
 
     /// How often the process died while somebody held this message.
     pub fn deaths(&self) -> u32 {
-        self.deaths
+        self.held.failed.deaths
     }
 
-    /// Whether the handler is to give up: it had its time, its worker was shut down and the time for that is over, or the queue was closed.
-    /// A handler that works for long looks now and then.
+    /// Whether the handler is to give up: it had its time, its worker was shut down and the time for that is over, the queue was closed, or the
+    /// message is not the handler's any more, because its lease ended or the group was moved: what the handler returns then counts for nothing. A
+    /// handler that works for long looks now and then.
     pub fn is_cancelled(&self) -> bool {
-        self.cancel.is_set()
+        self.cancel.is_set() || !self.dispatch.holds(self.held)
     }
 }
 
@@ -103,9 +102,9 @@ impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope")
             .field("message", &self.message)
-            .field("group", &self.group)
-            .field("attempt", &self.attempt)
-            .field("deaths", &self.deaths)
+            .field("group", &self.group())
+            .field("attempt", &self.attempt())
+            .field("deaths", &self.deaths())
             .finish_non_exhaustive()
     }
 }

@@ -66,6 +66,11 @@ impl Cursor {
         self.marks().unsettled.failed().collect()
     }
 
+    /// Whether the token holds a message.
+    pub(crate) fn holds(&self, token: u64, offset: u64) -> bool {
+        self.marks().unsettled.hands.holds(&(offset..offset.saturating_add(1)), token)
+    }
+
     /// No lease ends before this.
     pub(crate) fn first_lease(&self) -> Option<Instant> {
         self.marks().unsettled.hands.soonest()

@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::task::{Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::engine::dispatch::{Bystander, Place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::handler::{Cancel, Envelope};
+use crate::handler::{Cancel, Envelope, Events, Push};
 use crate::store::Store;
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, Weak};
 
+use super::settle::tell_set_aside;
 use super::watch::Watch;
 use super::{Unfinished, WorkerStats};
 
@@ -25,6 +27,7 @@ pub(super) struct Crew {
     left: Condvar,
     pub(super) watch: Watch,
     pub(super) counts: Counts,
+    events: Events,
 }
 
 /// Who is there. Short, and taken before nothing.
@@ -60,17 +63,18 @@ pub(super) struct Counts {
 }
 
 impl Crew {
-    pub(super) fn new(store: &Arc<Store>, size: usize, handler_timeout: Duration) -> Arc<Self> {
+    pub(super) fn new(store: &Arc<Store>, push: &Push) -> Arc<Self> {
         let post = || Arc::new(Post::new());
         let crew = Arc::new(Self {
             store: Arc::clone(store),
-            posts: std::iter::repeat_with(post).take(size).collect(),
+            posts: std::iter::repeat_with(post).take(push.concurrency).collect(),
             paused: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             present: Mutex::default(),
             left: Condvar::new(),
-            watch: Watch::new(handler_timeout),
+            watch: Watch::new(push.timeout),
             counts: Counts::default(),
+            events: push.events.clone(),
         });
         let sleeper: Weak<Self> = Arc::downgrade(&crew);
         store.clock.tell_when_moved(sleeper);
@@ -164,6 +168,12 @@ impl Crew {
 
     pub(super) fn stats(&self, running: usize) -> WorkerStats {
         self.counts.stats(running)
+    }
+}
+
+impl Bystander for Crew {
+    fn set_aside(&self, topic: &str, place: Place) {
+        tell_set_aside(&self.events, &self.busy(), (topic, place));
     }
 }
 

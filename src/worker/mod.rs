@@ -21,12 +21,13 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::engine::Engine;
+use crate::engine::dispatch::Bystander;
 use crate::engine::member::Member;
 use crate::error::Result;
 use crate::handler::{Envelope, Push};
 use crate::message::{QueueId, QueueOffset};
 use crate::options::LONGEST_WAIT;
-use crate::sync::Arc;
+use crate::sync::{Arc, Weak};
 
 use crew::{Crew, Post};
 use handling::Desk;
@@ -94,8 +95,14 @@ impl Unfinished {
 
 impl Worker {
     fn start(engine: &Arc<Engine>, group: &str, push: Push, sources: Vec<Source>) -> Result<Self> {
-        let crew = Crew::new(engine.store(), push.concurrency, push.timeout);
+        let crew = Crew::new(engine.store(), &push);
         let worker = Self { engine: Arc::clone(engine), crew: Arc::clone(&crew) };
+        let standing_by: Weak<Crew> = Arc::downgrade(&crew);
+        for source in &sources {
+            let standing_by: Weak<dyn Bystander> = standing_by.clone();
+            source.seat.tell_of(standing_by);
+            settle::tell_already_set_aside(&push.events, &source.seat);
+        }
         let (push, sources) = (Arc::new(push), Arc::<[Source]>::from(sources));
         let name = format!("pocketmq-{group}");
         for post in crew.posts() {

@@ -4,11 +4,12 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::consumer::Handle;
+use crate::engine::dispatch::{Dispatch, Place};
 use crate::error::{Error, ErrorKind};
 use crate::handler::{Cancel, Envelope, Events, HandlerError, Outcome, WorkerEvent};
 use crate::sync::{AtomicU64, Ordering};
 
-use super::crew::Counts;
+use super::crew::{Busy, Counts};
 
 /// What became of a message.
 #[derive(Debug)]
@@ -57,6 +58,25 @@ pub(super) fn note(counts: &Counts, events: &Events, job: &Envelope, settled: Se
         }
         Settled::Void(error) if error.kind() == ErrorKind::Closed => {}
         Settled::Void(error) => events.tell(&WorkerEvent::Unsettled { job, error: &error }),
+    }
+}
+
+/// A message is set aside, whose lease ended: told where a handler has it.
+pub(super) fn tell_set_aside(events: &Events, busy: &[Busy], (topic, place): (&str, Place)) {
+    let is_it = |job: &&Envelope| {
+        let message = job.message();
+        message.topic() == topic && (message.queue().get(), message.queue_offset().get()) == place
+    };
+    for job in busy.iter().flat_map(|busy| &*busy.jobs).filter(is_it) {
+        events.tell(&WorkerEvent::SetAside { job });
+    }
+}
+
+/// A worker starts.
+pub(super) fn tell_already_set_aside(events: &Events, dispatch: &Dispatch) {
+    let (topic, count) = (dispatch.topic().name(), dispatch.set_aside());
+    if count > 0 {
+        events.tell(&WorkerEvent::AlreadySetAside { topic, count });
     }
 }
 

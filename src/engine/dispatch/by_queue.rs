@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::observe;
 use crate::options::LONGEST_WAIT;
 use crate::progress::Cursor;
 use crate::sync::{MutexGuard, Ordering};
@@ -134,8 +133,7 @@ impl Dispatch {
             self.lease_ends(next);
         }
         for (offset, failed) in expired {
-            let attempt = self.attempt((cursor.queue(), offset), failed);
-            observe::expired(self.names(), &self.meter, attempt);
+            self.has_expired((cursor.queue(), offset), failed);
         }
     }
 

@@ -23,6 +23,13 @@ impl Dispatch {
         self.cursor(queue).is_ok_and(|cursor| cursor.epoch() != epoch)
     }
 
+    /// Whether whoever took the message may still settle it.
+    pub(crate) fn holds(&self, held: Held) -> bool {
+        self.end_leases();
+        let (queue, offset) = held.place;
+        self.cursor(queue).is_ok_and(|cursor| cursor.holds(held.token, offset))
+    }
+
     /// Messages that were found, and that nobody took.
     pub(super) fn not_taken(&self, spots: impl Iterator<Item = Spot>, by: By) {
         let mut spots = spots.peekable();

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::flush::{Timer, Waited, wake_all};
-use crate::observe;
 use crate::options::LONGEST_WAIT;
 use crate::store::Store;
 use crate::store::topics::OwnedSleeper;
@@ -292,58 +291,6 @@ impl Dispatch {
 
     pub(crate) fn wake_all(&self) {
         self.rouse_all(self.state.lock());
-    }
-
-    /// A lease ends then: whoever sleeps may have to sleep less long.
-    pub(super) fn lease_ends(&self, at: Instant) {
-        let ms = at.saturating_duration_since(self.began).as_micros().div_ceil(1000);
-        let ms = u64::try_from(ms).unwrap_or(u64::MAX);
-        if ms < self.first_lease.fetch_min(ms, Ordering::SeqCst) {
-            self.wake_all();
-        }
-    }
-
-    /// Takes back what was held for too long.
-    pub(super) fn end_leases(&self) {
-        let first = self.first_lease.load(Ordering::SeqCst);
-        if first == u64::MAX {
-            return;
-        }
-        let now = self.store.clock.now();
-        if now < self.began + Duration::from_millis(first) {
-            return;
-        }
-        let mine =
-            self.first_lease.compare_exchange(first, u64::MAX, Ordering::SeqCst, Ordering::SeqCst);
-        if mine.is_err() {
-            return;
-        }
-        let now_ms = self.store.clock.wall_ms();
-        for cursor in &self.cursors {
-            if self.is_by_queue() {
-                self.end_leases_in_turn(cursor, now, now_ms);
-                continue;
-            }
-            let epoch = cursor.epoch();
-            let expired = self.store.progress.expire(cursor, now, now_ms);
-            if let Some(next) = cursor.first_lease() {
-                self.lease_ends(next);
-            }
-            if expired.is_empty() {
-                continue;
-            }
-            let mut state = self.state.lock();
-            if cursor.epoch() == epoch {
-                for &(offset, failed) in &expired {
-                    self.park(&mut state, (cursor.queue(), offset), failed);
-                }
-            }
-            self.rouse_all(state);
-            for (offset, failed) in expired {
-                let attempt = self.attempt((cursor.queue(), offset), failed);
-                observe::expired(self.names(), &self.meter, attempt);
-            }
-        }
     }
 }
 

@@ -5,10 +5,12 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::clock::Sleeper;
+use crate::engine::dispatch::{Bystander, Place};
 use crate::handler::Events;
 use crate::store::Store;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::worker::crew::{Busy, Counts};
+use crate::worker::settle::tell_set_aside;
 use crate::worker::{Unfinished, WorkerStats};
 
 use super::bells::{Bells, What};
@@ -196,6 +198,13 @@ impl Board {
     pub(super) fn stats(&self) -> WorkerStats {
         let running = self.state.lock().busy.iter().flatten().count();
         self.counts.stats(running)
+    }
+}
+
+impl Bystander for Board {
+    fn set_aside(&self, topic: &str, place: Place) {
+        let busy: Vec<_> = self.state.lock().busy.iter().flatten().cloned().collect();
+        tell_set_aside(&self.events, &busy, (topic, place));
     }
 }
 

@@ -22,7 +22,8 @@ use crate::consumer::ConsumerBuilder;
 use crate::engine::member::Member;
 use crate::error::{Error, Result};
 use crate::handler::{HandlerError, Job, Outcome};
-use crate::sync::Arc;
+use crate::sync::{Arc, Weak};
+use crate::worker::settle::tell_already_set_aside;
 
 use board::Board;
 use drive::Drive;
@@ -111,6 +112,9 @@ impl<T: ?Sized + 'static, C: Decode<T> + 'static> ConsumerBuilder<T, C> {
         }
         let member = Member::join(self.join()?);
         let board = Board::new(engine.store(), push.events.clone());
+        let standing_by: Weak<Board> = Arc::downgrade(&board);
+        member.tell_of(standing_by);
+        tell_already_set_aside(&push.events, &member);
         let drive = Drive::<T, C, F, Fut>::new(&engine, &board, member, &push, handler);
         Ok((Control::new(&board), Work { board, drive: Box::pin(drive) }))
     }
