@@ -110,7 +110,8 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     }
 
     /// After how many deaths of the process with a message in somebody's hands that message is set aside, for it may be what kills.
-    /// Default: never; deaths are counted all the same ([`Delivery::deaths`](crate::Delivery::deaths)).
+    /// Default: never; deaths are counted all the same ([`Delivery::deaths`](crate::Delivery::deaths)). A worker that starts tells how many are
+    /// set aside already ([`WorkerEvent::AlreadySetAside`](crate::WorkerEvent::AlreadySetAside)).
     ///
     /// What is set aside is not received any more; [`Group::set_aside`](crate::Group::set_aside) names it, and
     /// [`Group::retry_set_aside`](crate::Group::retry_set_aside) gives it another chance.

@@ -178,6 +178,9 @@ impl Group {
     /// Messages that are not received any more: every attempt failed, or the process died too often with them in hand. By topic, queue
     /// and offset. They count as not acknowledged.
     ///
+    /// How many attempts and deaths are too many is the consumers' to say, and not stored. After an opening, until the group's first consumer comes to a
+    /// topic, the default says it there: 17 attempts, and any number of deaths. What was set aside earlier than that is then not named.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Closed`].
@@ -204,6 +207,7 @@ impl Group {
     }
 
     /// Gives what was set aside another chance, with all its attempts. Says how many messages that were. A process kill does not undo it.
+    /// It goes for what [`Group::set_aside`] names: after an opening, start a consumer first.
     ///
     /// # Errors
     ///

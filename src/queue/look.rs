@@ -84,9 +84,11 @@ pub struct GroupStats {
     pub backlog: u64,
     /// Messages in consumers' hands.
     pub in_flight: u64,
-    /// Messages of which an attempt failed, and that are tried again.
+    /// Messages of which an attempt failed, and that are tried again; after an opening, until the group's first consumer comes, some that were
+    /// set aside too ([`Group::set_aside`](crate::Group::set_aside)).
     pub failed: u64,
-    /// Messages that are not received any more: every attempt failed, or the process died too often with them in hand.
+    /// Messages that are not received any more: every attempt failed, or the process died too often with them in hand. As
+    /// [`Group::set_aside`](crate::Group::set_aside) names them.
     pub set_aside: u64,
 }
 
