@@ -304,7 +304,8 @@ fn a_batch_that_fails_in_a_worker_counts_as_an_attempt_of_each_and_comes_again_i
 fn a_handler_that_hangs_loses_its_queue_after_its_time() {
     let queue = Queue::in_memory().unwrap();
     send(&queue, 0, 0..1);
-    let group = || group(&queue).heartbeat_timeout(Duration::from_millis(20));
+    let at_once = || Retry::fixed(Duration::ZERO);
+    let group = || group(&queue).retry(at_once()).heartbeat_timeout(Duration::from_millis(20));
     let (begun, has_begun) = channel();
     let (let_go, held) = channel::<()>();
     let held = Mutex::new(held);
@@ -317,10 +318,68 @@ fn a_handler_that_hangs_loses_its_queue_after_its_time() {
     has_begun.recv().unwrap();
     let other = group().pull().unwrap();
     let again = other.recv(LONG).unwrap().unwrap();
-    assert_eq!((*again, worker.stats().running), (0, 1));
+    assert_eq!((*again, again.attempt(), worker.stats().running), (0, 2, 1));
     let_go.send(()).unwrap();
     assert!(worker.shutdown(LONG).unwrap().unfinished.is_empty());
     assert_eq!(worker.stats().handled, 0, "it came too late");
     again.ack().unwrap();
+    queue.close().unwrap();
+}
+
+#[test]
+fn a_message_that_hangs_in_every_handler_is_set_aside_after_its_attempts_and_the_others_are_handled()
+ {
+    let queue = Queue::options().default_queues(4).in_memory().unwrap();
+    for to in 0..4 {
+        send(&queue, to, 0..2);
+    }
+    let (told, heard) = channel();
+    let (let_go, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let twice = Retry::fixed(Duration::ZERO).max_attempts(2);
+    let worker = group(&queue).retry(twice).heartbeat_timeout(Duration::from_millis(20));
+    let worker = worker.concurrency(4).handler_timeout(Duration::from_millis(100));
+    let worker = worker.run(move |number| {
+        let place = (number.message().queue().get(), **number);
+        told.send((place, number.attempt()))?;
+        if place == (0, 0) {
+            let _ = held.lock().unwrap().recv();
+        }
+        Ok(())
+    });
+    let worker = worker.unwrap();
+    let mut handled: Vec<_> = heard.iter().take(9).collect();
+    handled.sort_unstable();
+    let once = |to| [((to, 0), 1), ((to, 1), 1)];
+    let mut expected = [[((0, 0), 1), ((0, 0), 2)], once(1), once(2), once(3)].concat();
+    expected.insert(2, ((0, 1), 1));
+    assert_eq!(handled, expected);
+    assert_eq!(queue.group("g").unwrap().set_aside().unwrap().len(), 1);
+    drop(let_go);
+    assert!(worker.shutdown(LONG).unwrap().unfinished.is_empty());
+    queue.close().unwrap();
+}
+
+#[test]
+fn a_worker_that_is_paused_leaves_its_queues_to_one_that_sleeps_and_takes_its_part_again() {
+    let queue = Queue::options().default_queues(2).in_memory().unwrap();
+    let (told, heard) = channel();
+    let worker = group(&queue).heartbeat_timeout(LONG).concurrency(2);
+    let worker = worker.run(move |number| Ok(told.send(**number)?)).unwrap();
+    let other = group(&queue).heartbeat_timeout(LONG).pull().unwrap();
+    assert!(queues(&other).is_empty());
+    std::thread::scope(|scope| {
+        let received = scope.spawn(|| other.recv(LONG).unwrap().unwrap().ack());
+        worker.pause();
+        // Not taken by a thread that was about to pause, or given back by it.
+        send(&queue, 0, 0..1);
+        received.join().unwrap().unwrap();
+    });
+    assert_eq!(queues(&other), [0, 1]);
+    worker.resume();
+    drop(other);
+    send(&queue, 0, 1..2);
+    assert_eq!(heard.recv().unwrap(), 1);
+    assert!(worker.shutdown(LONG).unwrap().unfinished.is_empty());
     queue.close().unwrap();
 }

@@ -68,8 +68,8 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     /// and crashes; a message may be received twice, but never after a later one of its queue was acknowledged, unless its consumer
     /// does so within a batch.
     ///
-    /// - **Who has which queue** is decided anew, by the [`strategy`](Self::strategy), whenever a consumer joins, is dropped, or is taken for
-    ///   dead. Each [`pull`](Self::pull), each clone of a consumer, and each thread of a worker is a consumer of its own; a future of
+    /// - **Who has which queue** is decided anew, by the [`strategy`](Self::strategy), whenever a consumer joins, is dropped, is paused, or is
+    ///   taken for dead. Each [`pull`](Self::pull), each clone of a consumer, and each thread of a worker is a consumer of its own; a future of
     ///   [`run_async`](Self::run_async) is one, and handles as many of its queues at once as its concurrency allows.
     ///   [`Consumer::queues`](crate::Consumer::queues) says which are its. More consumers than queues: some have nothing to do, and a topic has
     ///   one queue unless [`Options::default_queues`](crate::Options::default_queues) says otherwise.
@@ -78,7 +78,9 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     /// - **Signs of life**: asking for messages (as long as it waits), settling and extending. A consumer that gives none for the
     ///   [`heartbeat_timeout`](Self::heartbeat_timeout) loses its queues to the others as soon as one of them asks; its deliveries are void
     ///   ([`ErrorKind::Stale`](crate::ErrorKind::Stale)) and come again in order, without an attempt used. When it asks again, it is back. A handler
-    ///   counts as alive until its [`handler_timeout`](Self::handler_timeout); after that its queues go to others, though it still runs.
+    ///   counts as alive until its [`handler_timeout`](Self::handler_timeout); after that its queues go to others, though it still runs, and for
+    ///   the messages that it is at this was a failed attempt: they are tried again as the group's [`retry`](Self::retry) says, and set aside
+    ///   after the last one.
     /// - **A batch** ([`Consumer::recv_batch`](crate::Consumer::recv_batch)) may hold several messages of a queue, in order. If one of them fails, is
     ///   put off or dropped, those behind it are taken back: settling them is [`ErrorKind::Stale`](crate::ErrorKind::Stale), and they come again after it.
     ///

@@ -17,8 +17,10 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     }
 
     /// How long a handler may take. One that takes longer is told to give up ([`Job::is_cancelled`](crate::Job::is_cancelled)), and reported once
-    /// ([`WorkerEvent::TimedOut`]); its message is not handled a second time beside it, and what it returns in the end counts. Default:
-    /// 15 minutes ([`DEFAULT_HANDLER_TIMEOUT`](crate::DEFAULT_HANDLER_TIMEOUT)).
+    /// ([`WorkerEvent::TimedOut`]); its message is not handled a second time beside it, and what it returns in the end counts. Not so in a group
+    /// that is [ordered by queue](Self::ordered_by_queue) where another thread or consumer waits: that one gets the queue, so that it does not
+    /// stand still, the attempt has failed, and what the handler returns is [`ErrorKind::Stale`](crate::ErrorKind::Stale). Default: 15 minutes
+    /// ([`DEFAULT_HANDLER_TIMEOUT`](crate::DEFAULT_HANDLER_TIMEOUT)).
     pub fn handler_timeout(mut self, timeout: Duration) -> Self {
         self.push.timeout = timeout;
         self

@@ -56,7 +56,7 @@ impl Member {
         Asleep::new(&self.seat, batch)
     }
 
-    /// It counts as alive for so long, unless it is heard of before.
+    /// Its handlers may take so long from now on: it counts as alive until then, or until they have settled all that it holds.
     pub(crate) fn is_busy_for(&self, time: Duration) {
         self.seat.lives(self.number, Some(time));
     }
@@ -66,7 +66,7 @@ impl Member {
         self.number > 0
     }
 
-    /// It is given nothing more.
+    /// It is given nothing more until it asks again.
     pub(crate) fn leave(&self) {
         self.seat.leave(self.number);
     }

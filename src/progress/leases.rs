@@ -139,9 +139,29 @@ impl Progress {
         change: impl FnOnce(Failed) -> Failed,
     ) -> Option<Failed> {
         let range = offset..offset.saturating_add(1);
+        self.fail_if(cursor, offset, |hands| hands.holds(&range, token), change)
+    }
+
+    /// As [`Progress::fail`], whoever holds the message. `None` if nobody does.
+    pub(crate) fn fail_in_any_hands(
+        &self,
+        cursor: &Cursor,
+        offset: u64,
+        change: impl FnOnce(Failed) -> Failed,
+    ) -> Option<Failed> {
+        self.fail_if(cursor, offset, |hands| hands.is_held(offset), change)
+    }
+
+    fn fail_if(
+        &self,
+        cursor: &Cursor,
+        offset: u64,
+        held: impl FnOnce(&Hands) -> bool,
+        change: impl FnOnce(Failed) -> Failed,
+    ) -> Option<Failed> {
         let mut live = self.live.lock();
         live.check(cursor).ok()?;
-        if !cursor.marks().unsettled.hands.holds(&range, token) {
+        if !held(&cursor.marks().unsettled.hands) {
             return None;
         }
         let failed = change(cursor.failed(offset).unwrap_or_default());

@@ -151,8 +151,9 @@ impl<'a> Intake<'a> {
                 return None;
             }
             if self.crew.is_paused() {
-                // Whoever is awake gets what comes.
+                // Whoever is awake gets what comes, and the queues of this one.
                 places = self.places();
+                self.members.iter().for_each(Member::leave);
                 if let Some(error) = self.await_end(&mut places) {
                     return self.ended(&error);
                 }

@@ -120,7 +120,8 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Takes no more messages until [`Worker::resume`]; handlers that run go on.
+    /// Takes no more messages until [`Worker::resume`]; handlers that run go on. A thread that is done leaves its queues to other consumers, where
+    /// the group is [ordered by queue](crate::ConsumerBuilder::ordered_by_queue), and takes its part again afterwards.
     pub fn pause(&self) {
         self.set_paused(true);
     }

@@ -6,11 +6,11 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::options::LONGEST_WAIT;
-use crate::progress::Cursor;
+use crate::progress::{Cursor, Failed};
 use crate::sync::{MutexGuard, Ordering};
 
 use super::find::State;
-use super::members::By;
+use super::members::{By, Lost};
 use super::{Dispatch, Held, Place};
 
 impl Dispatch {
@@ -29,15 +29,16 @@ impl Dispatch {
         number
     }
 
-    /// A consumer is gone. What it holds can be settled, as long as it would count as alive.
+    /// A consumer is gone, until it asks again. What it holds can be settled, as long as it would count as alive.
     pub(crate) fn leave(&self, member: u64) {
         // Before the lock: in a forked child its holder may not exist.
         if member == 0 || self.store.check_parent().is_err() {
             return;
         }
         let mut state = self.state.lock();
-        state.members.leave(member);
-        self.rouse_all(state);
+        if state.members.leave(member) {
+            self.rouse_all(state);
+        }
     }
 
     /// For what a consumer takes from now on.
@@ -60,14 +61,14 @@ impl Dispatch {
         self.state.lock().members.queues_of(member)
     }
 
-    /// A sign of life of a consumer: good for the time of a heartbeat, or for as long as is said.
-    pub(crate) fn lives(&self, member: u64, good_for: Option<Duration>) {
+    /// A sign of life of a consumer: good for the time of a heartbeat, or for as long as its handlers have.
+    pub(crate) fn lives(&self, member: u64, handlers: Option<Duration>) {
         if member == 0 || self.store.check_parent().is_err() {
             return;
         }
-        let good_for = good_for.map(|good_for| good_for.min(LONGEST_WAIT));
+        let handlers = handlers.map(|time| time.min(LONGEST_WAIT));
         let mut state = self.state.lock();
-        state.members.beat(member, self.store.clock.now(), good_for);
+        state.members.beat(member, self.store.clock.now(), handlers);
         let unwatched = state.members.is_unwatched(member);
         self.rouse(state, usize::from(unwatched));
     }
@@ -108,17 +109,43 @@ impl Dispatch {
         }
     }
 
-    /// Takes the queues of those who gave no sign of life for too long, and what they hold.
+    /// Takes the queues of those who gave no sign of life for too long, and what they hold. What a handler is at that has had its time
+    /// has failed.
     pub(super) fn end_memberships(&self) {
         if !self.is_by_queue() {
             return;
         }
         let mut state = self.state.lock();
         let Some(lost) = state.members.expire(self.store.clock.now()) else { return };
-        for queue in lost {
+        let mut failed = Vec::new();
+        for Lost { queue, overdue } in lost {
+            if overdue {
+                failed.extend(self.fail_out_of(&mut state, queue));
+            }
             self.take_back(&mut state, queue, 0);
         }
         self.rouse_all(state);
+        for &(place, failed) in &failed {
+            self.has_expired(place, failed);
+        }
+        if !failed.is_empty() {
+            self.store.acknowledged();
+        }
+    }
+
+    /// Whatever is in hand of a queue is a failed attempt.
+    fn fail_out_of(&self, state: &mut State, queue: u32) -> Vec<(Place, Failed)> {
+        let Ok(cursor) = self.cursor(queue) else { return Vec::new() };
+        let mut all = Vec::new();
+        for offset in state.members.out_of(queue) {
+            let place = (queue, offset);
+            let fail = |failed| self.failed_once_more(place, failed, None);
+            if let Some(failed) = self.store.progress.fail_in_any_hands(cursor, offset, fail) {
+                state.drops.remove(&place);
+                all.push((place, failed));
+            }
+        }
+        all
     }
 
     /// Takes back what was held for too long, and what is behind it in its batch.

@@ -32,8 +32,10 @@ struct Member {
     left: bool,
     /// How many of its threads and futures wait for messages: it is alive as long as they do.
     asking: usize,
-    /// Otherwise until then.
+    /// Otherwise until then,
     until: Instant,
+    /// or until its handlers have had their time, as long as it holds what they are at.
+    busy_until: Option<Instant>,
     /// Its threads or futures sleep.
     sleeps: bool,
     /// When they look whether somebody is dead.
@@ -51,6 +53,22 @@ struct Queue {
     waits: BTreeSet<u64>,
 }
 
+/// A queue of which somebody held messages who was taken for dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) queue: u32,
+    /// They are in a handler that has had its time.
+    pub(super) overdue: bool,
+}
+
+impl Member {
+    /// Until when it counts as alive. `None`: no time ends that.
+    fn end(&self) -> Option<Instant> {
+        let end = self.busy_until.map_or(self.until, |busy| busy.max(self.until));
+        (self.asking == 0).then_some(end)
+    }
+}
+
 impl Members {
     pub(super) fn new(strategy: Strategy, heartbeat: Duration, queues: usize) -> Self {
         let queues = std::iter::repeat_with(Queue::default).take(queues).collect();
@@ -65,34 +83,41 @@ impl Members {
     }
 
     fn come(&mut self, number: u64, now: Instant) {
-        let until = now + self.heartbeat;
-        let member = Member { left: false, asking: 0, until, sleeps: false, alarm: None };
+        let (until, busy_until) = (now + self.heartbeat, None);
+        let member =
+            Member { left: false, asking: 0, until, busy_until, sleeps: false, alarm: None };
         self.there.insert(number, member);
         self.share();
     }
 
-    /// It is given nothing more. What it holds is waited for, as long as it would count as alive.
-    pub(super) fn leave(&mut self, number: u64) {
-        if let Some(member) = self.there.get_mut(&number) {
-            member.left = true;
-            self.forget_if_done(number);
-            self.share();
+    /// It is given nothing more until it asks again. What it holds is waited for, as long as it would count as alive. `false` if it had left.
+    pub(super) fn leave(&mut self, number: u64) -> bool {
+        let Some(member) = self.there.get_mut(&number).filter(|member| !member.left) else {
+            return false;
+        };
+        member.left = true;
+        if !self.holds_any(number) {
+            self.there.remove(&number);
         }
+        self.share();
+        true
     }
 
     /// Takes out those who gave no sign of life for too long. Returns the queues of which they hold something.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<Vec<u32>> {
-        let before = self.there.len();
-        self.there.retain(|_, member| member.asking > 0 || member.until > now);
-        if self.there.len() == before {
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Vec<Lost>> {
+        let is_dead = |member: &Member| member.end().is_some_and(|end| end <= now);
+        if !self.there.values().any(is_dead) {
             return None;
         }
+        let all = std::mem::take(&mut self.there).into_iter();
+        let (dead, there) = all.partition::<BTreeMap<_, _>, _>(|(_, member)| is_dead(member));
+        self.there = there;
         self.share();
-        let lost = |queue: &&(u32, &Queue)| {
-            !queue.1.out.is_empty() && !self.there.contains_key(&queue.1.by.member)
+        let lost = |(queue, known): (u32, &Queue)| {
+            let holder = dead.get(&known.by.member).filter(|_| !known.out.is_empty())?;
+            Some(Lost { queue, overdue: holder.busy_until.is_some() })
         };
-        let queues: Vec<_> = (0..).zip(&self.queues).collect();
-        Some(queues.iter().filter(lost).map(|(queue, _)| *queue).collect())
+        Some((0..).zip(&self.queues).filter_map(lost).collect())
     }
 
     /// Gives every queue an owner, if anybody is there.
@@ -105,11 +130,16 @@ impl Members {
         }
     }
 
-    /// Begins to ask for messages. Whether it had been given up.
+    /// Begins to ask for messages. Whether it had been given up, or had left.
     pub(super) fn asks(&mut self, number: u64, now: Instant) -> bool {
-        let back = !self.there.contains_key(&number);
-        if back {
+        let back = match self.there.get_mut(&number) {
+            Some(member) => std::mem::take(&mut member.left),
+            None => true,
+        };
+        if !self.there.contains_key(&number) {
             self.come(number, now);
+        } else if back {
+            self.share();
         }
         if let Some(member) = self.there.get_mut(&number) {
             member.asking += 1;
@@ -127,12 +157,15 @@ impl Members {
         }
     }
 
-    /// A sign of life: good for the time of a heartbeat, or for as long as is said.
-    pub(super) fn beat(&mut self, number: u64, now: Instant, good_for: Option<Duration>) {
-        let good_for = good_for.unwrap_or(self.heartbeat);
+    /// A sign of life: good for the time of a heartbeat, or for as long as its handlers have that it says it runs.
+    pub(super) fn beat(&mut self, number: u64, now: Instant, handlers: Option<Duration>) {
+        let (heartbeat, holds) = (self.heartbeat, handlers.is_some() && self.holds_any(number));
         if let Some(member) = self.there.get_mut(&number) {
-            // Another one of its handlers may be good for longer.
-            member.until = member.until.max(now + good_for);
+            member.until = member.until.max(now + heartbeat);
+            if holds {
+                // Another one of them may have longer.
+                member.busy_until = member.busy_until.max(handlers.map(|time| now + time));
+            }
         }
     }
 
@@ -141,9 +174,11 @@ impl Members {
     }
 
     /// Goes to sleep. Returns when it has to see whether somebody else is dead.
-    pub(super) fn sleeps(&mut self, number: u64) -> Option<Instant> {
-        let others = self.there.iter().filter(|(other, m)| **other != number && m.asking == 0);
-        let alarm = others.map(|(_, member)| member.until).min();
+    pub(super) fn sleeps(&mut self, number: u64, now: Instant) -> Option<Instant> {
+        let others = self.there.iter().filter(|(other, _)| **other != number);
+        // Not later than a heartbeat: who is good for longer may be done before, and does not wake it then.
+        let soon = now + self.heartbeat;
+        let alarm = others.filter_map(|(_, other)| other.end()).min().map(|end| end.min(soon));
         if let Some(member) = self.there.get_mut(&number) {
             // Of several threads the one that looks last.
             member.alarm = if member.sleeps { member.alarm.max(alarm) } else { alarm };
@@ -159,10 +194,8 @@ impl Members {
 
     /// Whether somebody sleeps who would not notice in time if this one died.
     pub(super) fn is_unwatched(&self, number: u64) -> bool {
-        let Some(until) = self.there.get(&number).filter(|m| m.asking == 0).map(|m| m.until) else {
-            return false;
-        };
-        let late = |member: &Member| member.sleeps && member.alarm.is_none_or(|at| at > until);
+        let Some(end) = self.there.get(&number).and_then(Member::end) else { return false };
+        let late = |member: &Member| member.sleeps && member.alarm.is_none_or(|at| at > end);
         self.there.iter().any(|(other, member)| *other != number && late(member))
     }
 
@@ -193,7 +226,7 @@ impl Members {
         let Some(queue) = self.queue_mut(queue) else { return false };
         let was_out = queue.by == by && queue.out.remove(&offset);
         if was_out && queue.out.is_empty() {
-            self.forget_if_done(by.member);
+            self.holds_less(by.member);
         }
         was_out
     }
@@ -202,8 +235,13 @@ impl Members {
     pub(super) fn take_back(&mut self, queue: u32, from: u64) -> BTreeSet<u64> {
         let Some(queue) = self.queue_mut(queue) else { return BTreeSet::new() };
         let (taken, member) = (queue.out.split_off(&from), queue.by.member);
-        self.forget_if_done(member);
+        self.holds_less(member);
         taken
+    }
+
+    /// What is out of a queue.
+    pub(super) fn out_of(&self, queue: u32) -> Vec<u64> {
+        self.queue(queue).map_or_else(Vec::new, |queue| queue.out.iter().copied().collect())
     }
 
     pub(super) fn waits(&mut self, (queue, offset): (u32, u64)) {
@@ -232,13 +270,21 @@ impl Members {
         free.and_then(|queue| queue.owner).is_some_and(|owner| self.is_asking(owner))
     }
 
-    /// Of somebody who left nothing is left to wait for.
-    fn forget_if_done(&mut self, number: u64) {
+    fn holds_any(&self, number: u64) -> bool {
         let holds = |queue: &Queue| queue.by.member == number && !queue.out.is_empty();
-        if self.there.get(&number).is_some_and(|member| member.left)
-            && !self.queues.iter().any(holds)
-        {
-            self.there.remove(&number);
+        self.queues.iter().any(holds)
+    }
+
+    /// Of somebody who holds nothing any more no handler runs, and if he left, nothing is left to wait for.
+    fn holds_less(&mut self, number: u64) {
+        if self.holds_any(number) {
+            return;
+        }
+        if let Some(member) = self.there.get_mut(&number) {
+            member.busy_until = None;
+            if member.left {
+                self.there.remove(&number);
+            }
         }
     }
 

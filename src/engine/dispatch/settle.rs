@@ -89,14 +89,28 @@ impl Dispatch {
 
     /// A message that failed: tried again after `wait`, or after what the group's retries say.
     pub(crate) fn fail(&self, held: Held, wait: Option<Duration>) -> Result<()> {
-        let (queue, offset) = held.place;
-        let failed = self.put_off(held, |failed| {
-            let attempts = failed.attempts.saturating_add(1);
-            let seed = offset.rotate_left(32) ^ u64::from(queue);
-            (attempts, wait.unwrap_or_else(|| self.terms.retry.delay(attempts, seed)))
-        })?;
+        let failed =
+            self.put_off(held, |failed| self.failed_once_more(held.place, failed, wait))?;
         observe::failed(self.names(), &self.meter, self.attempt(held.place, failed));
         Ok(())
+    }
+
+    /// What is known of a message that failed once more: it is tried again after `wait`, or after what the group's retries say.
+    pub(super) fn failed_once_more(
+        &self,
+        (queue, offset): Place,
+        failed: Failed,
+        wait: Option<Duration>,
+    ) -> Failed {
+        let attempts = failed.attempts.saturating_add(1);
+        let seed = offset.rotate_left(32) ^ u64::from(queue);
+        let wait = wait.unwrap_or_else(|| self.terms.retry.delay(attempts, seed));
+        Failed { attempts, ..self.due_in(wait, failed) }
+    }
+
+    fn due_in(&self, wait: Duration, failed: Failed) -> Failed {
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Failed { due_ms: self.store.clock.wall_ms().saturating_add(wait), ..failed }
     }
 
     /// A failed attempt, for whoever observes.
@@ -106,25 +120,15 @@ impl Dispatch {
 
     /// A message that nobody wants to handle now, without a failure.
     pub(crate) fn snooze(&self, held: Held, wait: Duration) -> Result<()> {
-        self.put_off(held, |failed| (failed.attempts, wait)).map(drop)
+        self.put_off(held, |failed| self.due_in(wait, failed)).map(drop)
     }
 
-    fn put_off(
-        &self,
-        held: Held,
-        change: impl FnOnce(Failed) -> (u32, Duration),
-    ) -> Result<Failed> {
+    fn put_off(&self, held: Held, change: impl FnOnce(Failed) -> Failed) -> Result<Failed> {
         self.store.check_open()?;
         self.end_leases();
         let (queue, offset) = held.place;
-        let now_ms = self.store.clock.wall_ms();
-        let changed = |failed: Failed| {
-            let (attempts, wait) = change(failed);
-            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            Failed { attempts, due_ms: now_ms.saturating_add(wait), ..failed }
-        };
         let cursor = self.cursor(queue)?;
-        let failed = self.store.progress.fail(cursor, held.token, offset, changed);
+        let failed = self.store.progress.fail(cursor, held.token, offset, change);
         let failed = failed.ok_or_else(|| {
             let why =
                 "the message is in other hands by now: its lease ended, or the group was moved";

@@ -132,7 +132,7 @@ impl Dispatch {
         }
         let lease = self.first_lease.load(Ordering::SeqCst);
         let lease = (lease < u64::MAX).then(|| self.began + Duration::from_millis(lease));
-        let other = state.members.sleeps(by.member);
+        let other = state.members.sleeps(by.member, self.store.clock.now());
         let due = [state.parked.first(), lease, other].into_iter().flatten().min();
         let deadline = wait.deadline(&self.store).os;
         let next_look = wait.every.map(|every| self.store.clock.os_now() + every);

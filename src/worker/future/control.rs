@@ -28,7 +28,8 @@ impl Control {
         Self { board: Arc::clone(board) }
     }
 
-    /// Takes no more messages until [`Control::resume`]; handlers that run go on.
+    /// Takes no more messages until [`Control::resume`]; handlers that run go on. When they are done, it leaves its queues to other consumers, where
+    /// the group is [ordered by queue](crate::ConsumerBuilder::ordered_by_queue), and takes its part again afterwards.
     pub fn pause(&self) {
         self.set_paused(true);
     }

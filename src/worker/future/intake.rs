@@ -87,9 +87,10 @@ impl Intake {
         }
     }
 
-    /// Learns that nothing comes any more, though it takes nothing.
+    /// Learns that nothing comes any more, though it takes nothing. No handler runs: its queues are for others.
     pub(super) fn look_for_the_end(&mut self, events: &Events) {
         if self.paused && self.hungry && self.ended.is_none() {
+            self.member.leave();
             match self.member.poll_end(&mut self.asleep, &self.waker) {
                 Poll::Ready(why) => self.end(why, events),
                 Poll::Pending => self.hungry = false,

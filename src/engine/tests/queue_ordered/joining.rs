@@ -169,7 +169,7 @@ fn strategy_and_heartbeat_are_for_queues_and_nobody_is_dead_at_once() {
 }
 
 #[test]
-fn a_handler_keeps_its_queue_as_long_as_it_may_take_and_no_longer() {
+fn a_handler_keeps_its_queue_as_long_as_it_may_take_and_what_it_is_at_then_has_failed() {
     let (engine, clock) = engine(1);
     send(&engine, 0, 0..1);
     let (begun, has_begun) = std::sync::mpsc::channel();
@@ -186,12 +186,88 @@ fn a_handler_keeps_its_queue_as_long_as_it_may_take_and_no_longer() {
     clock.advance(599 * SECOND);
     assert!(next(&other).is_none() && queues(&other).is_empty());
     clock.advance(SECOND);
-    // Held until the worker is gone: it would take up what is given back.
-    let again = next(&other);
-    assert_eq!((number(again.as_ref()), queues(&other)), (Some(0), vec![0]));
+    assert!(next(&other).is_none(), "it waits for its retry");
+    assert_eq!(queues(&other), [0]);
+    clock.advance(10 * SECOND);
+    let again = next(&other).unwrap();
+    assert_eq!((number(Some(&again)), again.attempt()), (Some(0), 2));
     let_go.send(()).unwrap();
     worker.shutdown(600 * SECOND).unwrap();
-    again.unwrap().ack().unwrap();
+    assert_eq!(worker.stats().handled, 0, "it came too late");
+    again.ack().unwrap();
+}
+
+/// A future whose handlers run until `done` says so, and never say when they are to be polled.
+fn working(
+    engine: &Arc<Engine>,
+    done: &Arc<AtomicBool>,
+) -> (crate::Control, impl Future<Output = Result<()>> + Unpin + use<>) {
+    let done = Arc::clone(done);
+    let working = builder(engine).concurrency(2).handler_timeout(600 * SECOND);
+    let handler = move |_| {
+        let done = Arc::clone(&done);
+        std::future::poll_fn(move |cx| {
+            cx.waker().wake_by_ref();
+            if done.load(Ordering::SeqCst) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+    };
+    working.run_async(handler).unwrap()
+}
+
+fn poll_once(work: &mut (impl Future<Output = Result<()>> + Unpin)) {
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(pin!(work).poll(&mut cx).is_pending());
+}
+
+#[test]
+fn a_future_that_works_is_alive_as_long_as_its_handlers_may_take_whoever_comes_meanwhile() {
+    let (engine, clock) = engine(1);
+    send(&engine, 0, 0..1);
+    let done = Arc::new(AtomicBool::new(false));
+    let (control, mut work) = working(&engine, &done);
+    poll_once(&mut work);
+    // Who joins wakes all who wait: from then on this one does not ask.
+    let other = member(&engine);
+    clock.advance(599 * SECOND);
+    assert!(next(&other).is_none() && queues(&other).is_empty());
+    done.store(true, Ordering::SeqCst);
+    poll_once(&mut work);
+    assert_eq!(control.stats().handled, 1);
+}
+
+#[test]
+fn a_future_whose_handlers_are_done_counts_as_alive_for_a_heartbeat_only() {
+    let (engine, clock) = engine(1);
+    send(&engine, 0, 0..1);
+    let done = Arc::new(AtomicBool::new(true));
+    let (control, mut work) = working(&engine, &done);
+    poll_once(&mut work);
+    let other = member(&engine);
+    assert_eq!((control.stats().handled, queues(&other)), (1, vec![]));
+    clock.advance(29 * SECOND);
+    assert!(next(&other).is_none() && queues(&other).is_empty());
+    clock.advance(SECOND);
+    assert_eq!(queues(&other), [0]);
+}
+
+#[test]
+fn a_future_that_is_paused_leaves_its_queues_when_its_handlers_are_done_and_joins_again() {
+    let (engine, _) = engine(2);
+    send(&engine, 0, 0..3);
+    let done = Arc::new(AtomicBool::new(false));
+    let (control, mut work) = working(&engine, &done);
+    poll_once(&mut work);
+    let other = member(&engine);
+    control.pause();
+    poll_once(&mut work);
+    assert_eq!(queues(&other), [1], "a handler runs");
+    done.store(true, Ordering::SeqCst);
+    poll_once(&mut work);
+    assert_eq!(queues(&other), [0, 1]);
+    next(&other).unwrap().ack().unwrap();
+    control.resume();
+    poll_once(&mut work);
+    assert_eq!((control.stats().handled, queues(&other)), (2, vec![1]));
 }
 
 #[test]
@@ -200,9 +276,9 @@ fn a_future_that_works_keeps_its_queues_while_its_handlers_run_though_it_is_paus
     send(&engine, 0, 0..1);
     send(&engine, 1, 1..2);
     let done = Arc::new(AtomicBool::new(false));
-    let working = builder(&engine).concurrency(2).handler_timeout(600 * SECOND);
+    let paused = builder(&engine).concurrency(2).handler_timeout(600 * SECOND);
     let is_done = Arc::clone(&done);
-    let (control, mut work) = working
+    let (control, mut work) = paused
         .run_async(move |job| {
             let is_done = Arc::clone(&is_done);
             std::future::poll_fn(move |cx| {
@@ -226,5 +302,8 @@ fn a_future_that_works_keeps_its_queues_while_its_handlers_run_though_it_is_paus
     assert!(next(&other).is_none(), "it is in hand");
     assert_eq!(queues(&other), [1]);
     clock.advance(SECOND);
-    assert_eq!((number(next(&other).as_ref()), queues(&other)), (Some(1), vec![0, 1]));
+    assert!(next(&other).is_none(), "it has failed");
+    assert_eq!(queues(&other), [0, 1]);
+    clock.advance(10 * SECOND);
+    assert_eq!(number(next(&other).as_ref()), Some(1));
 }
