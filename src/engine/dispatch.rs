@@ -283,8 +283,8 @@ impl Dispatch {
         say_errors: bool,
         out: &mut dyn FnMut(Message, Held),
     ) -> Result<usize> {
-        for (queue, epoch, range) in found.passed.drain(..) {
-            self.pass(queue, epoch, range);
+        for (queue, moves, range) in found.passed.drain(..) {
+            self.pass(queue, |cursor| cursor.moves() == moves, range);
         }
         if self.cursors.len() > 1 {
             // What follows each other in a queue is handed out together.
@@ -306,7 +306,7 @@ impl Dispatch {
                 }
                 Ok(_) => {
                     let (queue, offset) = spot.place;
-                    self.pass(queue, spot.epoch, offset..offset + 1);
+                    self.pass(queue, |cursor| cursor.epoch() == spot.epoch, offset..offset + 1);
                     self.gone(spot, found.by);
                 }
                 // It was removed meanwhile, and is nobody's business any more.
@@ -338,9 +338,9 @@ impl Dispatch {
     }
 
     /// Counts messages as done that the filter does not want. If that cannot be written down now, they are looked at again later.
-    fn pass(&self, queue: u32, epoch: u64, range: Range<u64>) {
+    fn pass(&self, queue: u32, still: impl FnOnce(&Cursor) -> bool, range: Range<u64>) {
         let Ok(cursor) = self.cursor(queue) else { return };
-        let passed = self.store.progress.pass(cursor, epoch, range);
+        let passed = self.store.progress.pass(cursor, still, range);
         if self.store.progressed(passed).is_ok() {
             self.store.acknowledged();
         }

@@ -22,9 +22,11 @@ struct Inner {
     defined: u64,
     /// Changed under the journal's lock only.
     marks: Mutex<Marks>,
-    /// How often it was moved: whoever took a message before that may not acknowledge it any more. Changed under the journal's
-    /// lock only.
+    /// How often it was moved, or something was withdrawn: who found a message before that may not take it any more. Changed under the
+    /// journal's lock only.
     epoch: AtomicU64,
+    /// How often it was moved. Changed under the journal's lock only.
+    moves: AtomicU64,
 }
 
 /// What is known of a queue's messages.
@@ -82,9 +84,19 @@ impl Cursor {
         self.marks().unsettled.hands.count()
     }
 
-    /// What an acknowledgement must name.
+    /// What has to be named by whoever takes a message out.
     pub(crate) fn epoch(&self) -> u64 {
         self.0.epoch.load(Ordering::SeqCst)
+    }
+
+    /// What has to be named by whoever passes over messages.
+    pub(crate) fn moves(&self) -> u64 {
+        self.0.moves.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn moved(&self) {
+        self.0.moves.fetch_add(1, Ordering::SeqCst);
+        self.next_epoch();
     }
 
     pub(super) fn next_epoch(&self) {
@@ -155,8 +167,9 @@ impl Cursors {
         let (group, topics) = shared(&mut self.named, &group);
         let (topic, queues) = shared(topics, &topic);
         let marks = Mutex::new(Marks { acked, unsettled });
-        let epoch = AtomicU64::new(0);
-        let cursor = Cursor(Arc::new(Inner { id, group, topic, queue, defined, marks, epoch }));
+        let (epoch, moves) = (AtomicU64::new(0), AtomicU64::new(0));
+        let inner = Inner { id, group, topic, queue, defined, marks, epoch, moves };
+        let cursor = Cursor(Arc::new(inner));
         queues.insert(queue, cursor.clone());
         self.all.push(cursor.clone());
         cursor

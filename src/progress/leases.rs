@@ -59,11 +59,16 @@ impl Progress {
         self.acknowledge(&mut live, cursor, range, |hands, range| hands.give_up(range, token))
     }
 
-    /// Counts messages as done that nobody holds, if the group was not moved since `epoch`.
-    pub(crate) fn pass(&self, cursor: &Cursor, epoch: u64, range: Range<u64>) -> Result<u64> {
+    /// Counts messages as done that nobody holds, if that is `still` so.
+    pub(crate) fn pass(
+        &self,
+        cursor: &Cursor,
+        still: impl FnOnce(&Cursor) -> bool,
+        range: Range<u64>,
+    ) -> Result<u64> {
         let mut live = self.writable()?;
         live.check(cursor)?;
-        if cursor.epoch() != epoch {
+        if !still(cursor) {
             return Ok(0);
         }
         self.acknowledge(&mut live, cursor, range, |_, _| true)
@@ -72,7 +77,7 @@ impl Progress {
     /// As [`Progress::pass`], whatever happened to the cursor.
     #[cfg(test)]
     pub(crate) fn ack(&self, cursor: &Cursor, range: Range<u64>) -> Result<u64> {
-        self.pass(cursor, cursor.epoch(), range)
+        self.pass(cursor, |_| true, range)
     }
 
     /// `may` takes the messages out of the hands that they have to be in, or says that they are not.
@@ -236,7 +241,7 @@ impl Progress {
             self.record(&mut live, entry)?;
             let marks = &mut *marks;
             marks.unsettled.seek(&mut marks.acked, *offset);
-            cursor.next_epoch();
+            cursor.moved();
         }
         drop(live);
         Ok(())

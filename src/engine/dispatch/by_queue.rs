@@ -245,3 +245,6 @@ impl Drop for Asks<'_> {
         self.dispatch.rouse(state, usize::from(unwatched));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,7 +202,7 @@ impl Dispatch {
         for (queue, (position, cursor)) in (0..).zip(state.queues.iter_mut().zip(&self.cursors)) {
             position.passed_count = 0;
             let passed = position.passed.drain(..);
-            found.passed.extend(passed.map(|range| (queue, cursor.epoch(), range)));
+            found.passed.extend(passed.map(|range| (queue, cursor.moves(), range)));
         }
         Ok(look)
     }

@@ -15,7 +15,7 @@ pub(super) struct Found {
     /// Who looks.
     pub(super) by: By,
     pub(super) units: Few<(Spot, Unit)>,
-    /// Queue, epoch and offsets of what the filter does not want.
+    /// Queue, how often it was moved, and offsets of what the filter does not want.
     pub(super) passed: Vec<(u32, u64, Range<u64>)>,
 }
 
