@@ -21,7 +21,6 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::engine::dispatch::Bystander;
 use crate::engine::member::Member;
 use crate::error::Result;
 use crate::handler::{Envelope, Push};
@@ -97,9 +96,8 @@ impl Worker {
     fn start(engine: &Arc<Engine>, group: &str, push: Push, sources: Vec<Source>) -> Result<Self> {
         let crew = Crew::new(engine.store(), &push);
         let worker = Self { engine: Arc::clone(engine), crew: Arc::clone(&crew) };
-        let standing_by: Weak<Crew> = Arc::downgrade(&crew);
         for source in &sources {
-            let standing_by: Weak<dyn Bystander> = standing_by.clone();
+            let standing_by: Weak<Crew> = Arc::downgrade(&crew);
             source.seat.tell_of(standing_by);
             settle::tell_already_set_aside(&push.events, &source.seat);
         }
