@@ -6,6 +6,9 @@ use std::time::Duration;
 const LEVELS: [u64; 16] =
     [10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200];
 
+/// RocketMQ's `suspendCurrentQueueTimeMillis`: what its consumers in order wait at first.
+const FIRST_IN_ORDER: Duration = Duration::from_secs(1);
+
 /// How long a message that failed waits before its next attempt, and how many attempts it has.
 ///
 /// ```
@@ -25,7 +28,12 @@ pub struct Retry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Backoff {
     Levels,
-    Exponential { first: Duration, most: Duration },
+    /// 1 s, then the levels.
+    InOrder,
+    Exponential {
+        first: Duration,
+        most: Duration,
+    },
     Fixed(Duration),
 }
 
@@ -43,6 +51,11 @@ impl Retry {
     /// RocketMQ's: 10 s, 30 s, 1 min … 2 h between the attempts, 17 attempts in all. The default.
     pub const fn levels() -> Self {
         Self::new(Backoff::Levels, 17)
+    }
+
+    /// Where a message that failed holds up others: 1 s, then as [`Retry::levels`]; 17 attempts in all.
+    pub(crate) const fn in_order() -> Self {
+        Self::new(Backoff::InOrder, 17)
     }
 
     /// `first`, twice that, four times … up to `most`; 17 attempts in all.
@@ -83,10 +96,9 @@ impl Retry {
     pub(crate) fn delay(&self, attempts: u32, seed: u64) -> Duration {
         let before = attempts.saturating_sub(1);
         let whole = match self.backoff {
-            Backoff::Levels => {
-                let level = usize::try_from(before).ok().and_then(|at| LEVELS.get(at));
-                Duration::from_secs(level.or(LEVELS.last()).copied().unwrap_or_default())
-            }
+            Backoff::InOrder if before == 0 => FIRST_IN_ORDER,
+            Backoff::InOrder => level(before - 1),
+            Backoff::Levels => level(before),
             Backoff::Exponential { first, most } => {
                 first.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX)).min(most)
             }
@@ -99,6 +111,11 @@ impl Retry {
         let parts = u32::try_from(mixed(seed ^ u64::from(attempts)) & 0xffff).unwrap_or(0);
         half + half / 0xffff * parts
     }
+}
+
+fn level(at: u32) -> Duration {
+    let level = usize::try_from(at).ok().and_then(|at| LEVELS.get(at));
+    Duration::from_secs(level.or(LEVELS.last()).copied().unwrap_or_default())
 }
 
 /// The finaliser of `SplitMix64`: near inputs become far outputs.
@@ -121,6 +138,7 @@ mod tests {
     fn each_kind_waits_as_it_says() {
         assert_eq!(seconds(&Retry::levels(), 17)[..5], [10, 30, 60, 120, 180]);
         assert_eq!(seconds(&Retry::levels(), 20)[14..], [3600, 7200, 7200, 7200, 7200, 7200]);
+        assert_eq!(seconds(&Retry::in_order(), 17)[..5], [1, 10, 30, 60, 120]);
         let exponential = Retry::exponential(Duration::from_secs(1), Duration::from_secs(60));
         assert_eq!(seconds(&exponential, 8), [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(exponential.delay(u32::MAX, 0).as_secs(), 60);

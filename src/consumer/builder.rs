@@ -94,9 +94,10 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
         Ok(self.filter(Filter::sql(expression)?))
     }
 
-    /// When a message that failed is tried again. Default: [`Retry::levels`].
+    /// When a message that failed is tried again. Default: [`Retry::levels`]; where it holds up others ([`ordered`](Self::ordered),
+    /// [`ordered_by_queue`](Self::ordered_by_queue)), first after 1 s, and then as that says.
     pub fn retry(mut self, retry: Retry) -> Self {
-        self.terms.retry = retry;
+        self.terms.retry = Some(retry);
         self
     }
 

@@ -84,7 +84,7 @@ impl WorkerBuilder {
 
     /// When a message that failed is tried again: see [`ConsumerBuilder::retry`].
     pub fn retry(mut self, retry: Retry) -> Self {
-        self.terms.retry = retry;
+        self.terms.retry = Some(retry);
         self
     }
 

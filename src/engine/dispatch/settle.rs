@@ -104,7 +104,7 @@ impl Dispatch {
     ) -> Failed {
         let attempts = failed.attempts.saturating_add(1);
         let seed = offset.rotate_left(32) ^ u64::from(queue);
-        let wait = wait.unwrap_or_else(|| self.terms.retry.delay(attempts, seed));
+        let wait = wait.unwrap_or_else(|| self.terms.retry().delay(attempts, seed));
         Failed { attempts, ..self.due_in(wait, failed) }
     }
 

@@ -13,7 +13,8 @@ use super::strategy::Strategy;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Terms {
     pub(crate) filter: Filter,
-    pub(crate) retry: Retry,
+    /// As it was asked for.
+    pub(crate) retry: Option<Retry>,
     /// How long a consumer may hold a message.
     pub(crate) lease: Option<Duration>,
     /// After so many deaths of the process with a message in hand, it is set aside.
@@ -33,7 +34,7 @@ impl Default for Terms {
     fn default() -> Self {
         Self {
             filter: Filter::all(),
-            retry: Retry::default(),
+            retry: None,
             lease: None,
             deaths: u32::MAX,
             order: Order::Free,
@@ -44,16 +45,22 @@ impl Default for Terms {
 }
 
 impl Terms {
+    /// When a message that failed is tried again, and how often.
+    pub(super) fn retry(&self) -> Retry {
+        let usual = || if self.order.is_strict() { Retry::in_order() } else { Retry::levels() };
+        self.retry.clone().unwrap_or_else(usual)
+    }
+
     /// Whether a message with these failures is not handed out any more.
     pub(crate) fn sets_aside(&self, failed: Failed) -> bool {
-        failed.deaths >= self.deaths || self.retry.is_over(failed.attempts)
+        failed.deaths >= self.deaths || self.retry().is_over(failed.attempts)
     }
 
     /// How another consumer's terms differ.
     pub(crate) fn difference(&self, other: &Self) -> Option<&'static str> {
         let same = [
             (self.filter == other.filter, "filter"),
-            (self.retry == other.retry, "retries"),
+            (self.retry() == other.retry(), "retries"),
             (self.lease == other.lease, "lease"),
             (self.deaths == other.deaths, "poison guard"),
             (self.order == other.order, "order"),

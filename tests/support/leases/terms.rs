@@ -78,3 +78,33 @@ fn a_lease_of_all_time_never_ends() {
     held.ack().unwrap();
     assert_eq!(counts(&queue), (0, 0, 0, 0));
 }
+
+#[test]
+fn what_fails_in_order_waits_for_a_second_and_then_as_others_unless_a_wait_is_said() {
+    let queue = TestQueue::new().unwrap();
+    let waits = |group: &str, set: &dyn Fn(ConsumerBuilder<u64>) -> ConsumerBuilder<u64>| {
+        let consumer = set(queue.consumer(JOBS, group)).pull().unwrap();
+        let wait = |_| {
+            consumer.recv(NOW).unwrap().unwrap().fail().unwrap();
+            let mut waited = 0;
+            while consumer.recv(NOW).unwrap().is_none() {
+                queue.advance(SECOND);
+                waited += 1;
+            }
+            waited
+        };
+        [(); 3].map(wait)
+    };
+    queue.producer(JOBS).unwrap().message(&1).order_by("a").send().unwrap();
+    assert_eq!(waits("free", &|consumer| consumer), [10, 30, 60]);
+    assert_eq!(waits("ordered", &ConsumerBuilder::ordered), [1, 10, 30]);
+    assert_eq!(waits("by-queue", &ConsumerBuilder::ordered_by_queue), [1, 10, 30]);
+    let said = |consumer: ConsumerBuilder<u64>| consumer.ordered().retry(Retry::levels());
+    assert_eq!(waits("said", &said), [10, 30, 60]);
+    let ordered = queue.consumer(JOBS, "mine").ordered().pull().unwrap();
+    ordered.recv(NOW).unwrap().unwrap().retry_after(5 * SECOND).unwrap();
+    queue.advance(4 * SECOND);
+    assert!(ordered.recv(NOW).unwrap().is_none());
+    queue.advance(SECOND);
+    assert_eq!(ordered.recv(NOW).unwrap().unwrap().attempt(), 2);
+}
