@@ -49,7 +49,11 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     /// free. A message that is set aside lets those behind it pass. Kept over restarts and crashes; a message may be received twice, but
     /// never after a later one of its key was acknowledged.
     ///
-    /// At most 10 000 messages of a queue are read ahead past blocked keys. Moving the group ([`Group::seek`](crate::Group::seek)) leaves what
+    /// A message that fails holds up its key: for 1 s the first time, then for as long as [`Retry::levels`](crate::Retry::levels) says, unless the group has a
+    /// [`retry`](Self::retry) of its own, or the wait is said as it fails.
+    ///
+    /// At most 10 000 messages of a queue are read ahead past blocked keys; when these are full, nothing more of the queue is received until some of them
+    /// are, and workers are told ([`WorkerEvent::ReadAheadFull`](crate::WorkerEvent::ReadAheadFull)). Moving the group ([`Group::seek`](crate::Group::seek)) leaves what
     /// waits for another attempt out of the order.
     pub fn ordered(mut self) -> Self {
         self.terms.order = Order::PerKey;
@@ -57,7 +61,9 @@ impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     }
 
     /// At most so many messages of one [`order_by`](crate::MessageBuilder::order_by) key are in consumers' hands at once. One that failed
-    /// may be overtaken: for first in, first out see [`ConsumerBuilder::ordered`].
+    /// may be overtaken: for first in, first out see [`ConsumerBuilder::ordered`]. A key that has as many keeps none of the others waiting, unless
+    /// 10 000 messages of a queue have been read ahead: then nothing more of the queue is received until some of those are, whatever its key, and workers
+    /// are told ([`WorkerEvent::ReadAheadFull`](crate::WorkerEvent::ReadAheadFull)).
     pub fn concurrency_per_key(mut self, most: u32) -> Self {
         self.terms.order = Order::AtOnce(most);
         self

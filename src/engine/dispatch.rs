@@ -283,6 +283,7 @@ impl Dispatch {
         say_errors: bool,
         out: &mut dyn FnMut(Message, Held),
     ) -> Result<usize> {
+        self.are_crowded(found.crowded.drain(..));
         for (queue, moves, range) in found.passed.drain(..) {
             self.pass(queue, |cursor| cursor.moves() == moves, range);
         }

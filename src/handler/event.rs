@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::message::QueueId;
 use crate::sync::Arc;
 
 use super::{Envelope, HandlerError};
@@ -60,6 +61,16 @@ pub enum WorkerEvent<'a> {
         topic: &'a str,
         /// How many.
         count: usize,
+    },
+    /// So many messages of a queue wait for their keys ([`ordered`](crate::ConsumerBuilder::ordered),
+    /// [`concurrency_per_key`](crate::ConsumerBuilder::concurrency_per_key)) that no more are read ahead: what lies behind them is not received until some
+    /// of them are, whatever its key. Told once, and again when at least half of them came out of there in between.
+    #[non_exhaustive]
+    ReadAheadFull {
+        /// The topic's name.
+        topic: &'a str,
+        /// The queue.
+        queue: QueueId,
     },
     /// What the handler said could not be written down: the message comes again, or is somebody else's by now.
     #[non_exhaustive]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::engine::dispatch::{Bystander, Place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::handler::{Cancel, Envelope, Events, Push};
+use crate::handler::{Cancel, Envelope, Events, Push, WorkerEvent};
 use crate::store::Store;
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, Weak};
@@ -174,6 +174,10 @@ impl Crew {
 impl Bystander for Crew {
     fn set_aside(&self, topic: &str, place: Place) {
         tell_set_aside(&self.events, &self.busy(), (topic, place));
+    }
+
+    fn crowded(&self, topic: &str, queue: u32) {
+        self.events.tell(&WorkerEvent::ReadAheadFull { topic, queue: queue.into() });
     }
 }
 

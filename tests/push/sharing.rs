@@ -136,3 +136,36 @@ fn bad_settings_are_errors_when_the_worker_starts() {
     let _one = numbers(&queue).run(done).unwrap();
     invalid(numbers(&queue).retry(Retry::never()).run(done));
 }
+
+#[test]
+fn reading_ahead_past_a_blocked_key_ends_some_day_and_is_told_once() {
+    let queue = Queue::in_memory().unwrap();
+    let producer = queue.producer(NUMBERS).unwrap();
+    for n in 0..10_010 {
+        producer.message(&n).order_by("hot").send().unwrap();
+    }
+    producer.message(&99_999).order_by("cold").send().unwrap();
+    let ((told, heard), (open, gate), (handles, handled)) = (tell(), Gate::new(), tell());
+    let handler = move |n: &Job<u64>| {
+        if **n == 0 {
+            gate.pass();
+        }
+        Ok(handles.send(**n)?)
+    };
+    let limited = numbers(&queue).concurrency(2).concurrency_per_key(1);
+    let limited = limited.on_event(move |event| match event {
+        WorkerEvent::ReadAheadFull { topic, queue, .. } => {
+            told.send((topic.to_string(), queue.get())).unwrap();
+        }
+        other => panic!("{other:?}"),
+    });
+    let worker = limited.run(handler).unwrap();
+    assert_eq!(heard(), ("numbers".to_owned(), 0));
+    open.send(()).unwrap();
+    let mut got: Vec<_> = (0..10_011).map(|_| handled()).collect();
+    got.sort_unstable();
+    assert!(got.into_iter().eq((0..10_010).chain([99_999])));
+    ends(&worker);
+    drop(worker);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(heard)).is_err(), "once");
+}

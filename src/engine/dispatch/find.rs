@@ -196,6 +196,9 @@ impl Dispatch {
                 Ok(Next::After(_) | Next::Later) | Err(_) => break Look::Found { more: true },
             }
         };
+        if !self.terms.order.is_free() {
+            found.crowded.append(&mut state.lanes.take_crowded());
+        }
         if self.terms.filter.is_all() {
             return Ok(look);
         }

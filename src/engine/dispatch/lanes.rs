@@ -4,7 +4,7 @@
 //! is left when its message is done. In an ordered group a message that failed stays in its lane while it waits, so that nothing
 //! overtakes it; where only the number at once is limited, it leaves, and enters again with its next attempt.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::Place;
 
@@ -57,6 +57,10 @@ pub(super) struct Lanes {
     inside: HashMap<Place, Box<[u8]>>,
     /// How many wait before lanes, for each queue.
     waiting: HashMap<u32, usize>,
+    /// Queues that are crowded, or were and still are half full.
+    crowds: HashSet<u32>,
+    /// Those of them of which nobody was told.
+    untold: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +91,11 @@ impl Lanes {
             self.inside.insert((queue, offset), key.into());
         } else {
             lane.waiting.push_back(offset);
-            *self.waiting.entry(queue).or_default() += 1;
+            let waiting = self.waiting.entry(queue).or_default();
+            *waiting += 1;
+            if *waiting == WAITING_MAX && self.crowds.insert(queue) {
+                self.untold.push(queue);
+            }
         }
         enters
     }
@@ -99,6 +107,9 @@ impl Lanes {
         if let Some(next) = lane.waiting.pop_front() {
             if let Some(waiting) = self.waiting.get_mut(&queue) {
                 *waiting -= 1;
+                if *waiting <= WAITING_MAX / 2 {
+                    self.crowds.remove(&queue);
+                }
             }
             self.inside.insert((queue, next), key.1);
             return Some((queue, next));
@@ -115,6 +126,13 @@ impl Lanes {
         self.by_key.retain(|(of, _), _| *of != queue);
         self.inside.retain(|(of, _), _| *of != queue);
         self.waiting.remove(&queue);
+        self.crowds.remove(&queue);
+        self.untold.retain(|of| *of != queue);
+    }
+
+    /// The queues that became crowded since they were last asked for.
+    pub(super) fn take_crowded(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.untold)
     }
 }
 
@@ -161,6 +179,17 @@ mod tests {
         assert!(lanes.is_crowded(0) && !lanes.is_crowded(1));
         assert_eq!(lanes.leave((0, 0)), Some((0, 1)));
         assert!(!lanes.is_crowded(0));
+        assert_eq!((lanes.take_crowded(), lanes.take_crowded()), (vec![0], vec![]));
+        lanes.enter((0, 10_001), b"a", Order::PerKey);
+        assert!(lanes.is_crowded(0) && lanes.take_crowded().is_empty(), "it was told");
+        for offset in 1..=5000 {
+            lanes.leave((0, offset));
+        }
+        for offset in 0..5000 {
+            assert!(lanes.take_crowded().is_empty());
+            lanes.enter((0, 20_000 + offset), b"a", Order::PerKey);
+        }
+        assert_eq!(lanes.take_crowded(), [0], "half of them came out");
         lanes.clear(0);
         assert!(lanes.by_key.is_empty() && lanes.inside.is_empty() && lanes.waiting.is_empty());
     }

@@ -1,4 +1,4 @@
-//! Leases that end, and who is told.
+//! Leases that end, and who is told of what happens to a group.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -13,6 +13,8 @@ use super::{Dispatch, Place};
 pub(crate) trait Bystander: Send + Sync {
     /// The lease of a message in somebody's hands ended, and there is no other attempt.
     fn set_aside(&self, topic: &str, place: Place);
+    /// No more of a queue is read ahead past keys that are blocked.
+    fn crowded(&self, topic: &str, queue: u32);
 }
 
 /// Those who are told.
@@ -82,6 +84,13 @@ impl Dispatch {
         observe::expired(self.names(), &self.meter, attempt);
         if attempt.last {
             self.tell(|bystander| bystander.set_aside(self.topic.name(), place));
+        }
+    }
+
+    /// Queues are read no further ahead. Called without locks.
+    pub(super) fn are_crowded(&self, queues: impl Iterator<Item = u32>) {
+        for queue in queues {
+            self.tell(|bystander| bystander.crowded(self.topic.name(), queue));
         }
     }
 

@@ -17,6 +17,15 @@ pub(super) struct Found {
     pub(super) units: Few<(Spot, Unit)>,
     /// Queue, how often it was moved, and offsets of what the filter does not want.
     pub(super) passed: Vec<(u32, u64, Range<u64>)>,
+    /// Queues that are read no further ahead, as whoever stands by is to be told.
+    pub(super) crowded: Vec<u32>,
+}
+
+impl Found {
+    /// Whether there is something to do though there are no messages.
+    pub(super) fn has_chores(&self) -> bool {
+        !self.passed.is_empty() || !self.crowded.is_empty()
+    }
 }
 
 /// Messages that follow each other in a queue, loaded.

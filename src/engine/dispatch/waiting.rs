@@ -95,7 +95,7 @@ impl Dispatch {
                     self.rouse(state, usize::from(more));
                     return Ok(true);
                 }
-                Ok(Look::After(_) | Look::Nothing) if !found.passed.is_empty() => return Ok(true),
+                Ok(Look::After(_) | Look::Nothing) if found.has_chores() => return Ok(true),
                 Ok(Look::After(position)) => {
                     drop(state);
                     let visible = self.await_visible(position, wait.deadline(&self.store).os);
@@ -176,7 +176,7 @@ impl Dispatch {
                     self.rouse(state, usize::from(more));
                     return Poll::Ready(Ok(true));
                 }
-                Ok(Look::After(_) | Look::Nothing) if !found.passed.is_empty() => {
+                Ok(Look::After(_) | Look::Nothing) if found.has_chores() => {
                     return Poll::Ready(Ok(true));
                 }
                 Ok(Look::After(position)) => {

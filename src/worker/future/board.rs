@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::clock::Sleeper;
 use crate::engine::dispatch::{Bystander, Place};
-use crate::handler::Events;
+use crate::handler::{Events, WorkerEvent};
 use crate::store::Store;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::worker::crew::{Busy, Counts};
@@ -205,6 +205,10 @@ impl Bystander for Board {
     fn set_aside(&self, topic: &str, place: Place) {
         let busy: Vec<_> = self.state.lock().busy.iter().flatten().cloned().collect();
         tell_set_aside(&self.events, &busy, (topic, place));
+    }
+
+    fn crowded(&self, topic: &str, queue: u32) {
+        self.events.tell(&WorkerEvent::ReadAheadFull { topic, queue: queue.into() });
     }
 }
 
