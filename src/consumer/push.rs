@@ -11,6 +11,9 @@ use super::ConsumerBuilder;
 /// For consumers that are given the messages; one that asks for them ([`ConsumerBuilder::pull`]) has no use for these.
 impl<T: ?Sized, C: Decode<T>> ConsumerBuilder<T, C> {
     /// How many handlers run at a time. Default: 1.
+    ///
+    /// Nothing is fetched beyond what they take: so many messages are in the group's hands at most, or so many batches of
+    /// [`run_batch`](Self::run_batch).
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.push.concurrency = handlers;
         self
