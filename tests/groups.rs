@@ -190,3 +190,28 @@ fn what_is_no_group_and_a_closed_queue_are_said() {
     assert_eq!(group.seek(Start::Latest).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(queue.group("g").unwrap_err().kind(), ErrorKind::Closed);
 }
+
+#[test]
+fn a_key_with_much_to_do_has_its_place_and_no_more_among_those_that_are_ready() {
+    let queue = Queue::in_memory().unwrap();
+    let producer = queue.producer(JOBS).unwrap();
+    let send = |key: u8, n: u8| {
+        producer.message(&[key, n]).order_by(&key.to_string()).send().unwrap();
+    };
+    (0..100).for_each(|n| send(0, n));
+    (0..3).for_each(|n| (1..=10).for_each(|key| send(key, n)));
+    let consumer = queue.consumer(JOBS, "g").concurrency_per_key(1).pull().unwrap();
+    let mut others = Vec::new();
+    for round in 0..10 {
+        // Four at a time, of which each is settled before the next four are asked for.
+        let mut hands = consumer.recv_batch(4, NOW).unwrap();
+        let hot = hands.remove(0);
+        assert_eq!(hot.body(), [0, round], "it goes on");
+        hot.ack().unwrap();
+        others.extend(hands.iter().map(|d| (d.body()[1], d.body()[0])));
+        assert_eq!(hands.len(), 3, "it takes no place of another");
+        consumer.ack_all(hands).unwrap();
+    }
+    assert!(others.is_sorted(), "who was there first comes first");
+    assert_eq!(others.len(), 30, "and nobody waited for all of it");
+}

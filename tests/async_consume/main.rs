@@ -1,4 +1,4 @@
-//! Consuming without threads, on tokio, on a small executor, and polled by hand.
+//! Consuming without threads, on tokio, on smol, on a small executor, and polled by hand.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -116,6 +116,38 @@ fn on_a_small_executor_with_several_threads_each_message_is_handled_once() {
     queue.close().unwrap();
 }
 
+#[test]
+fn on_smol_handlers_sleep_beside_each_other_by_its_own_timers() {
+    let executor = smol::Executor::new();
+    smol::block_on(executor.run(async {
+        let queue = Queue::in_memory().unwrap();
+        let together = Arc::new(smol::lock::Barrier::new(8));
+        let (control, work) = workers(&queue)
+            .concurrency(8)
+            .run_async(move |_| {
+                let together = Arc::clone(&together);
+                async move {
+                    // Nobody gets through unless eight run at once.
+                    together.wait().await;
+                    smol::Timer::after(Duration::from_millis(1)).await;
+                    Ok(())
+                }
+            })
+            .unwrap();
+        let work = executor.spawn(work);
+        let filler = queue.clone();
+        smol::unblock(move || fill(&filler, 40)).await;
+        while control.stats().handled < 40 {
+            smol::Timer::after(Duration::from_millis(1)).await;
+        }
+        let report = control.shutdown(LONG).await.unwrap();
+        assert!(report.unfinished.is_empty());
+        work.await.unwrap();
+        assert_eq!(left(&queue), []);
+        queue.close().unwrap();
+    }));
+}
+
 async fn yields_until(control: &Control, count: u64) {
     while control.stats().handled < count {
         futures_lite::future::yield_now().await;
