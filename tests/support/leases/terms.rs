@@ -84,7 +84,7 @@ fn what_fails_in_order_waits_for_a_second_and_then_as_others_unless_a_wait_is_sa
     let queue = TestQueue::new().unwrap();
     let waits = |group: &str, set: &dyn Fn(ConsumerBuilder<u64>) -> ConsumerBuilder<u64>| {
         let consumer = set(queue.consumer(JOBS, group)).pull().unwrap();
-        let wait = |_| {
+        let wait = |()| {
             consumer.recv(NOW).unwrap().unwrap().fail().unwrap();
             let mut waited = 0;
             while consumer.recv(NOW).unwrap().is_none() {
