@@ -196,7 +196,7 @@ fn a_key_with_much_to_do_has_its_place_and_no_more_among_those_that_are_ready() 
     let queue = Queue::in_memory().unwrap();
     let producer = queue.producer(JOBS).unwrap();
     let send = |key: u8, n: u8| {
-        producer.message(&[key, n]).order_by(&key.to_string()).send().unwrap();
+        producer.message(&[key, n]).order_by(key.to_string()).send().unwrap();
     };
     (0..100).for_each(|n| send(0, n));
     (0..3).for_each(|n| (1..=10).for_each(|key| send(key, n)));

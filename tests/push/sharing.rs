@@ -145,12 +145,12 @@ fn reading_ahead_past_a_blocked_key_ends_some_day_and_is_told_once() {
         producer.message(&n).order_by("hot").send().unwrap();
     }
     producer.message(&99_999).order_by("cold").send().unwrap();
-    let ((told, heard), (open, gate), (handles, handled)) = (tell(), Gate::new(), tell());
+    let ((told, heard), (open, gate), (says, done)) = (tell(), Gate::new(), tell());
     let handler = move |n: &Job<u64>| {
         if **n == 0 {
             gate.pass();
         }
-        Ok(handles.send(**n)?)
+        Ok(says.send(**n)?)
     };
     let limited = numbers(&queue).concurrency(2).concurrency_per_key(1);
     let limited = limited.on_event(move |event| match event {
@@ -162,7 +162,7 @@ fn reading_ahead_past_a_blocked_key_ends_some_day_and_is_told_once() {
     let worker = limited.run(handler).unwrap();
     assert_eq!(heard(), ("numbers".to_owned(), 0));
     open.send(()).unwrap();
-    let mut got: Vec<_> = (0..10_011).map(|_| handled()).collect();
+    let mut got: Vec<_> = (0..10_011).map(|_| done()).collect();
     got.sort_unstable();
     assert!(got.into_iter().eq((0..10_010).chain([99_999])));
     ends(&worker);
