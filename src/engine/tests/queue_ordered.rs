@@ -6,6 +6,7 @@ use crate::consumer::{Consumer, ConsumerBuilder, Delivery};
 use crate::{Retry, Strategy, Topic};
 
 mod checker;
+mod crashes;
 mod joining;
 
 type Bytes = Consumer<[u8], Raw>;
