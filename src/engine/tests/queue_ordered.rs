@@ -176,6 +176,7 @@ fn a_lease_that_ends_takes_back_those_behind_it_and_leaves_those_before_it() {
     assert_eq!(held.iter().map(Got::attempt).collect::<Vec<_>>(), [2, 1]);
 }
 
+#[cfg(feature = "json")]
 #[test]
 fn a_message_that_does_not_decode_takes_back_those_behind_it() {
     let (engine, clock) = engine(1);
