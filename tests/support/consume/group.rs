@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ops::Terms;
+use super::ops::{Order, Terms};
 
 pub(super) type Place = (u32, u64);
 
@@ -28,6 +28,8 @@ pub(super) struct Known {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Holder {
     pub(super) delivery: u64,
+    /// What was received together.
+    pub(super) batch: u64,
     pub(super) until: Option<u64>,
 }
 
@@ -95,7 +97,7 @@ impl Group {
         let ended: Vec<Place> =
             self.held.iter().filter(|(_, holder)| over(holder)).map(|(place, _)| *place).collect();
         for place in ended {
-            self.held.remove(&place);
+            self.let_go(place);
             let known = self.known.entry(place).or_default();
             (known.attempts, known.due) = (known.attempts + 1, now);
         }
@@ -113,15 +115,31 @@ impl Group {
         self.done.insert(place);
     }
 
-    pub(super) fn put_off(&mut self, place: Place, attempts: u32, due: u64) {
+    /// Nobody holds it any more; nor, in a group that is ordered by queue, what is behind it.
+    fn let_go(&mut self, place: Place) {
         self.held.remove(&place);
+        if self.terms.order == Order::ByQueue {
+            self.held.retain(|other, _| other.0 != place.0 || *other < place);
+        }
+    }
+
+    /// Whether its lease, or that of one before it, takes it away from its holder when somebody looks.
+    pub(super) fn is_lost(&self, place: Place, now: u64) -> bool {
+        let by_queue = self.terms.order == Order::ByQueue;
+        let takes = |other: &Place| *other == place || (by_queue && *other < place);
+        let before = self.held.range((place.0, 0)..=place).filter(|(other, _)| takes(other));
+        before.map(|(_, holder)| holder).any(|h| h.until.is_some_and(|until| until <= now))
+    }
+
+    pub(super) fn put_off(&mut self, place: Place, attempts: u32, due: u64) {
+        self.let_go(place);
         self.forget_drops(place);
         let known = self.known.entry(place).or_default();
         (known.attempts, known.due) = (known.attempts + attempts, due);
     }
 
     pub(super) fn give_back(&mut self, place: Place, now: u64) {
-        self.held.remove(&place);
+        self.let_go(place);
         let drops = self.drops.entry(place).or_default();
         *drops += 1;
         if let Some(over) = drops.checked_sub(DROPS + 1) {

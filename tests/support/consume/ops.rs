@@ -20,6 +20,7 @@ pub(crate) enum Order {
     Free,
     PerKey,
     AtOnce(u32),
+    ByQueue,
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +120,7 @@ fn terms() -> impl Strategy<Value = Terms> {
         3 => Just(Order::Free),
         4 => Just(Order::PerKey),
         2 => (1..3u32).prop_map(Order::AtOnce),
+        4 => Just(Order::ByQueue),
     ];
     let lease = prop_oneof![1 => Just(None), 2 => (20..60u64).prop_map(Some)];
     let deaths = proptest::option::of(1..4u32);

@@ -81,9 +81,8 @@ impl World {
         let (life, now, model) = (self.life, self.now, &mut self.groups[group]);
         let theirs = self.received.extract_if(.., |received| {
             (received.group, received.life) == (group, life)
-                && model.held.get(&received.place).is_some_and(|holder| {
-                    holder.delivery == received.id && holder.until.is_none_or(|until| until > now)
-                })
+                && model.holds(received.place, received.id)
+                && !model.is_lost(received.place, now)
         });
         let (places, all): (Vec<_>, Vec<_>) = theirs.map(|r| (r.place, r.delivery)).unzip();
         self.consumers[group][0].ack_all(all).unwrap();

@@ -38,6 +38,7 @@ fn consumers(queue: &Queue, group: usize, model: &Group) -> Vec<Consumer<u64>> {
             Order::Free => builder,
             Order::PerKey => builder.ordered(),
             Order::AtOnce(most) => builder.concurrency_per_key(most),
+            Order::ByQueue => builder.ordered_by_queue().heartbeat_timeout(Duration::MAX),
         };
         if let Some(lease) = lease {
             builder = builder.lease(Duration::from_secs(lease));
@@ -128,28 +129,33 @@ impl World {
 
     /// How many came. Each of them might, and is what it was; and if there were fewer than asked for, nothing that had to come did not.
     fn receive(&mut self, group: usize, consumer: usize, max: usize) -> usize {
-        let came = self.consumers[group][consumer].recv_batch(max, NOW).unwrap();
+        let consumer = &self.consumers[group][consumer];
+        let queues: Vec<u32> = consumer.queues().into_iter().map(Into::into).collect();
+        let came = consumer.recv_batch(max, NOW).unwrap();
         let (count, model, now_ms) = (came.len(), &mut self.groups[group], self.now * 1000);
         assert!(count <= max);
         model.look(self.now);
+        let batch = self.deliveries + 1;
         for delivery in came {
             let message = delivery.message();
             let place = (message.queue().get(), message.queue_offset().get());
-            let objection = model.objection(&self.log, place, now_ms);
+            assert!(queues.contains(&place.0), "{place:?} came to somebody else");
+            let objection = model.objection(&self.log, place, now_ms, batch);
             assert_eq!(objection, None, "{place:?} came: {:?}", self.log[&place]);
             let (sent, known) = (self.log[&place], model.known(place));
             assert_eq!(*delivery, sent.number);
             assert_eq!((delivery.attempt(), delivery.deaths()), (known.attempts + 1, known.deaths));
             self.deliveries += 1;
             let until = model.terms.lease.map(|lease| self.now + lease);
-            model.held.insert(place, Holder { delivery: self.deliveries, until });
+            model.held.insert(place, Holder { delivery: self.deliveries, batch, until });
             let (id, life) = (self.deliveries, self.life);
             self.received.push(Received { group, place, id, life, delivery });
         }
         if count < max {
-            assert_eq!(model.missing(&self.log, now_ms), None, "it did not come");
-            // The rest was passed over.
-            let unwanted = self.log.iter().filter(|(_, sent)| !model.wants(sent));
+            assert_eq!(model.missing(&self.log, now_ms, &queues), None, "it did not come");
+            // The rest was passed over, where nobody has a queue of his own.
+            let all = model.terms.order != Order::ByQueue;
+            let unwanted = self.log.iter().filter(|(_, sent)| all && !model.wants(sent));
             let unwanted: Vec<_> = unwanted.map(|(place, _)| *place).collect();
             model.done.extend(unwanted);
         }
@@ -238,7 +244,7 @@ impl World {
             }
             for (group, name) in NAMES.into_iter().enumerate() {
                 // What waits before one that fails comes after it; each turn brings at least one of each key.
-                while (self.receive(group, 0, 1000) > 0) || self.waits(group) {
+                while self.receive_all(group) > 0 || self.waits(group) {
                     assert!(drains, "nothing comes twice");
                     self.ack_all(group);
                     self.advance(LONG);
@@ -250,6 +256,10 @@ impl World {
             self.check();
             self.open_again([self.groups[0].terms, self.groups[1].terms], drains);
         }
+    }
+
+    fn receive_all(&mut self, group: usize) -> usize {
+        (0..2).map(|consumer| self.receive(group, consumer, 1000)).sum()
     }
 
     /// Whether something comes later.
