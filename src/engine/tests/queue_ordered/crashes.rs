@@ -52,7 +52,7 @@ fn join(engine: &Arc<Engine>) -> Bytes {
 
 /// A life of the process: what is in hand in the end.
 fn live(engine: &Arc<Engine>, accounts: &mut [Account], random: &mut Random) -> Vec<Got> {
-    let mut consumers = vec![join(engine), join(engine)];
+    let mut consumers = [join(engine), join(engine)];
     let mut in_hand = Vec::new();
     for _ in 0..30 {
         let who = usize::try_from(random.below(2)).unwrap();
