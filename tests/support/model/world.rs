@@ -1,7 +1,7 @@
 //! A queue and its model, side by side: opened, used, left, opened again.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pocketmq::{
@@ -189,15 +189,40 @@ impl World {
     }
 }
 
+/// Copies the folder of a store in use, as a kill at some moment leaves it: its own threads may be at work after a roll, and halves of two
+/// moments are none. So it is read until it is twice the same.
 fn copy_folder(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&to).unwrap();
-            copy_folder(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
+    let mut before = None;
+    let image = loop {
+        let now = image(from).ok();
+        match now {
+            Some(now) if before.as_ref() == Some(&now) => break now,
+            now => before = now,
+        }
+    };
+    for (path, bytes) in image {
+        let path = to.join(path);
+        match bytes {
+            Some(bytes) => std::fs::write(path, bytes).unwrap(),
+            None => std::fs::create_dir(path).unwrap(),
         }
     }
+}
+
+/// The bytes of each file, and the folders, which come before what is in them. An error if something went away meanwhile.
+fn image(root: &Path) -> std::io::Result<BTreeMap<PathBuf, Option<Vec<u8>>>> {
+    let (mut all, mut folders) = (BTreeMap::new(), vec![root.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let name = path.strip_prefix(root).unwrap().to_path_buf();
+            if path.is_dir() {
+                all.insert(name, None);
+                folders.push(path);
+            } else {
+                all.insert(name, Some(std::fs::read(path)?));
+            }
+        }
+    }
+    Ok(all)
 }
