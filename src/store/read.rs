@@ -180,6 +180,18 @@ impl Store {
         self.flusher.wait_durable(self, position, Some(deadline))
     }
 
+    /// What came of waiting for a [`View::After`], for whoever receives: `false` when the deadline came first.
+    pub(crate) fn seen(&self, waited: Waited) -> Result<bool> {
+        match waited {
+            Waited::Durable => Ok(true),
+            Waited::TimedOut => Ok(false),
+            Waited::Failed => {
+                self.check_writable()?;
+                Err(Error::closed())
+            }
+        }
+    }
+
     /// The first offset of a queue whose message was stored at or after `wall_ms`; the end, if there is none.
     ///
     /// A stamp may be a clock's tick older than its message: none stored at `wall_ms` is missed, a few stored just before

@@ -4,7 +4,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::flush::{Timer, Waited, wake_all};
+use crate::flush::{Timer, wake_all};
 use crate::options::LONGEST_WAIT;
 use crate::store::Store;
 use crate::store::topics::OwnedSleeper;
@@ -142,18 +142,7 @@ impl Dispatch {
 
     /// `false` when the deadline came first.
     fn await_visible(&self, position: u64, deadline: Instant) -> Result<bool> {
-        self.seen(self.store.await_durable(position, deadline))
-    }
-
-    fn seen(&self, waited: Waited) -> Result<bool> {
-        match waited {
-            Waited::Durable => Ok(true),
-            Waited::TimedOut => Ok(false),
-            Waited::Failed => {
-                self.store.check_writable()?;
-                Err(Error::closed())
-            }
-        }
+        self.store.seen(self.store.await_durable(position, deadline))
     }
 
     /// As [`Dispatch::reserve`], for a future, which `asleep` belongs to.
@@ -188,7 +177,7 @@ impl Dispatch {
                         asleep.owe();
                         return Poll::Pending;
                     };
-                    let visible = self.seen(waited);
+                    let visible = self.store.seen(waited);
                     if !matches!(visible, Ok(true)) {
                         self.wake_one();
                         return Poll::Ready(visible);

@@ -3,8 +3,8 @@
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
-use crate::flush::{Timer, Waited, wake_all};
+use crate::error::Result;
+use crate::flush::{Timer, wake_all};
 use crate::options::LONGEST_WAIT;
 use crate::store::Store;
 use crate::store::message::Message;
@@ -69,7 +69,7 @@ impl Subscriber {
                 }
                 Look::After(end) => {
                     let deadline = wait.deadline(&self.store);
-                    if !self.seen(self.store.await_durable(end, deadline))? {
+                    if !self.store.seen(self.store.await_durable(end, deadline))? {
                         return Ok(None);
                     }
                 }
@@ -110,7 +110,7 @@ impl Subscriber {
                     let Some(waited) = self.store.poll_durable(end, timer, cx.waker()) else {
                         return Poll::Pending;
                     };
-                    if !self.seen(waited)? {
+                    if !self.store.seen(waited)? {
                         return Poll::Ready(Ok(None));
                     }
                 }
@@ -174,18 +174,6 @@ impl Subscriber {
             let _ = ear.arrived.wait_until(&mut gate, deadline);
         }
         Ok(Some(look))
-    }
-
-    /// `false` when the deadline came first.
-    fn seen(&self, waited: Waited) -> Result<bool> {
-        match waited {
-            Waited::Durable => Ok(true),
-            Waited::TimedOut => Ok(false),
-            Waited::Failed => {
-                self.store.check_writable()?;
-                Err(Error::closed())
-            }
-        }
     }
 }
 
